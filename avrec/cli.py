@@ -1,0 +1,194 @@
+"""The `avrec` command: thin, and light until a command needs more (`--help` stays under a second)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from avrec.errors import AvrecError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Recommends audio and video from what they contain and what people did with them.")  # fmt: skip
+data = typer.Typer(no_args_is_help=True, help="Bring data in, get a version of it back.")
+features = typer.Typer(no_args_is_help=True, help="Turn media into vectors.")
+models = typer.Typer(no_args_is_help=True, help="Registered versions: gate, approve, promote, roll back.")
+app.add_typer(data, name="data")
+app.add_typer(features, name="features")
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Entry point: an error meant for a person is one message and exit code 1, not a traceback."""
+    try:
+        app()
+    except AvrecError as error:
+        print(f"avrec: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+# The platform ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option(help="Return when everything answers and leave it running.")] = False,
+) -> None:
+    """Start Airflow and MLflow on this machine and watch them until Ctrl-C."""
+    from avrec.platform.supervisor import up as start
+
+    start(detach=detach)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `avrec up` started."""
+    from avrec.platform.supervisor import down as stop
+
+    stop()
+
+
+@app.command()
+def status() -> None:
+    """Show which parts of the platform answer, and where."""
+    from avrec.platform.supervisor import status as show
+
+    raise SystemExit(show())
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, native ops, weights, ports, disk and secrets; each line says what to do."""
+    from avrec.platform.doctor import examine
+
+    raise SystemExit(examine())
+
+
+# Data -----------------------------------------------------------------------------------------------------------
+
+
+@data.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="demo, folder, mmrec, movielens or microlens.")],
+    path: Annotated[Optional[Path], typer.Argument(help="Folder or URL of the data.")] = None,  # noqa: UP045
+) -> None:
+    """Take a snapshot of outside data and name it in params.yaml."""
+    from avrec.datasets.importing import import_source
+
+    import_source(source, path)
+
+
+@data.command()
+def checkout(
+    version: Annotated[str, typer.Argument(help="Run id, git commit, or dataset version of a published row.")],
+    into: Annotated[Path, typer.Option(help="New folder for it.")] = Path("checkout"),
+) -> None:
+    """Restore the data, code and models of a run, bit for bit."""
+    _pipeline("pipelines.checkout", version, str(into))
+
+
+# Features -------------------------------------------------------------------------------------------------------
+
+
+@features.command()
+def extract(
+    folder: Annotated[str, typer.Argument(help="Folder or fsspec URL of media files.")],
+    out: Annotated[Path, typer.Option(help="Folder for vectors, signals and report.csv.")],
+    workers: Annotated[int, typer.Option(help="Decoding processes.")] = 2,
+) -> None:
+    """Extract every file of a folder; files that cannot be read are reported, not fatal."""
+    from avrec.features.folder import extract_folder
+
+    extract_folder(folder, out, workers=workers)
+
+
+# Recommending ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def recommend(
+    user: Annotated[Optional[str], typer.Option(help="A user id (pseudonym or raw).")] = None,  # noqa: UP045
+    history: Annotated[Optional[str], typer.Option(help="Item ids, oldest first: ID,ID,...")] = None,  # noqa: UP045
+    k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
+    version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
+) -> None:
+    """Recommend for a person or for a history, now."""
+    from avrec.serving.local import print_recommendations
+
+    print_recommendations(user, history.split(",") if history else None, k, version)
+
+
+# Models ---------------------------------------------------------------------------------------------------------
+
+
+@models.command("list")
+def list_() -> None:
+    """Versions with their metrics, gate verdicts and approval records."""
+    from avrec.registry.commands import print_versions
+
+    print_versions()
+
+
+@models.command()
+def gate(version: str) -> None:
+    """Judge a version against the champion and the baselines."""
+    from avrec.registry.commands import gate_version
+
+    raise SystemExit(gate_version(version))
+
+
+@models.command()
+def approve(version: str, reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> None:
+    """Approve a gated version; asks for a login."""
+    from avrec.registry.commands import decide
+
+    decide(version, approved=True, reason=reason)
+
+
+@models.command()
+def reject(version: str, reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> None:
+    """Refuse a gated version; asks for a login."""
+    from avrec.registry.commands import decide
+
+    decide(version, approved=False, reason=reason)
+
+
+@models.command()
+def promote(version: str) -> None:
+    """Make an approved version the champion."""
+    from avrec.registry.commands import promote_version
+
+    promote_version(version)
+
+
+@models.command()
+def rollback() -> None:
+    """Make the previous champion the champion again."""
+    from avrec.registry.commands import roll_back
+
+    roll_back()
+
+
+@app.command()
+def benchmark(
+    name: Annotated[str, typer.Argument(help="tiktok or movielens.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    split: Annotated[str, typer.Option(help="val (cross-fit) or test (needs test.csv).")] = "val",
+    json: Annotated[Optional[Path], typer.Option(help="Also write the rows here.")] = None,  # noqa: UP045
+) -> None:
+    """Run every matcher on a public data set and print one table."""
+    from avrec.evaluation.benchmark import run_benchmark
+
+    run_benchmark(name, data, split, json)
+
+
+def _pipeline(module: str, *arguments: str) -> None:
+    """Runs a module of `pipelines` as a process: the library itself knows neither DVC nor git."""
+    raise SystemExit(subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

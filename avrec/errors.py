@@ -1,0 +1,41 @@
+"""Errors a person is meant to read: what is wrong, what was expected, what to do."""
+
+
+class AvrecError(Exception):
+    """Base of every error raised on purpose; the CLI prints it without a traceback."""
+
+
+class ParamsError(AvrecError):
+    """A key or value of params.yaml is wrong; names the key."""
+
+
+class SchemaError(AvrecError):
+    """A table does not have the columns or types of `avrec.schema`; names table and column."""
+
+
+class DataError(AvrecError):
+    """Data from outside cannot be used; names the file, row or column."""
+
+
+class WeightsError(AvrecError):
+    """Pretrained weights are missing or not what they should be; says what to install."""
+
+
+class MediaError(AvrecError):
+    """A media file was refused; `reason` is what the quarantine report shows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotFittedError(AvrecError):
+    """A matcher was used before `fit` or `load`."""
+
+
+class RegistryError(AvrecError):
+    """The registry refuses: no such version, no approval record, void comparison."""
+
+
+class PlatformError(AvrecError):
+    """A server of the platform does not start or does not answer; names its log file."""

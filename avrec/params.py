@@ -1,0 +1,229 @@
+"""The one typed model of params.yaml: frozen, and a wrong key or value names itself.
+
+Everything that may change a result is here and nowhere else; where things are is in `avrec.settings`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from avrec.errors import ParamsError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+Source = Literal["demo", "folder", "mmrec", "movielens", "microlens"]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoParams(Section):
+    """Size and seed of the rendered demo set; its taste model lives in `avrec.datasets.demo`."""
+
+    seed: int = 7
+    items: Annotated[int, Field(ge=24)] = 300
+    users: Annotated[int, Field(ge=20)] = 500
+    days: Annotated[int, Field(ge=7)] = 60
+    interactions_per_user: Annotated[float, Field(gt=0)] = 40.0
+
+
+class DatasetParams(Section):
+    """Where the data come from.
+
+    `snapshot` is the content hash printed by `avrec data import`; every source but `demo` needs one.
+    `as_of` is the instant the data set is a picture of; nothing later is in it.
+    `columns` maps our column names to the ones of your files, a table at a time (source `folder`).
+    """
+
+    source: Source = "demo"
+    snapshot: str | None = None
+    as_of: datetime | None = None
+    demo: DemoParams = DemoParams()
+    columns: dict[str, dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _snapshot_is_named(self) -> DatasetParams:
+        if self.source != "demo" and not self.snapshot:
+            raise ValueError(
+                f"source '{self.source}' needs dataset.snapshot: run `avrec data import {self.source} PATH`, "
+                "which writes it here"
+            )
+        return self
+
+
+class ValidationParams(Section):
+    """Bounds of the Great Expectations suites. A broken critical bound stops the pipeline."""
+
+    max_missing_visual: Share = 0.5
+    max_missing_audio: Share = 0.5
+    max_missing_text: Share = 0.5
+    max_quarantined: Share = 0.1
+    min_positive_share: Share = 0.02
+    max_drift: Annotated[float, Field(gt=0)] = 0.25
+    reference_profile: str | None = None
+
+
+class SplitParams(Section):
+    """Global time split by quantiles of time; data sets without time keep their given split."""
+
+    val: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    light_user_max: Positive = 5
+
+
+class LimitsParams(Section):
+    """Limits under which an unknown media file is opened."""
+
+    seconds: Annotated[float, Field(gt=0)] = 60.0
+    memory_mb: Positive = 2048
+    pixels: Positive = 8192 * 4320
+    duration_s: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    streams: Positive = 64
+    bytes: Positive = 8 * 1024**3
+
+
+class VisualParams(Section):
+    network: Literal["mobilenet", "xception"] = "mobilenet"
+    sampling: Literal["keyframes", "uniform"] = "keyframes"
+    frames: Positive = 6
+
+
+class AudioParams(Section):
+    network: Literal["yamnet"] = "yamnet"
+    mfcc: Annotated[int, Field(ge=0, le=40)] = 20
+    max_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
+class TextParams(Section):
+    encoder: Literal["use_m3"] = "use_m3"
+    fields: tuple[Literal["title", "description", "tags"], ...] = ("title", "description", "tags")
+
+
+class FeaturesParams(Section):
+    limits: LimitsParams = LimitsParams()
+    visual: VisualParams = VisualParams()
+    audio: AudioParams = AudioParams()
+    text: TextParams = TextParams()
+
+
+class MatcherParams(Section):
+    """Base of every matcher's settings. A matcher that is not enabled is neither trained nor blended."""
+
+    enabled: bool = True
+
+
+class PopularityParams(MatcherParams):
+    half_life_days: Annotated[float, Field(gt=0)] | None = 14.0
+
+
+class ContentParams(MatcherParams):
+    profile_size: Positive = 50
+
+
+class EaseParams(MatcherParams):
+    l2: Annotated[float, Field(gt=0)] = 100.0
+
+
+class TwoTowerParams(MatcherParams):
+    dim: Positive = 64
+    epochs: Positive = 30
+    patience: Positive = 4
+    batch_size: Positive = 256
+    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    modality_dropout: Share = 0.2
+    id_dropout: Share = 0.3
+    loss: Literal["full_softmax", "in_batch"] = "full_softmax"
+
+
+class RankParams(Section):
+    """The hybrid: a blend learned on validation only."""
+
+    candidates: Positive = 200
+    l2: Annotated[float, Field(gt=0)] = 1.0
+
+
+class MatchingParams(Section):
+    seed: int = 7
+    popularity: PopularityParams = PopularityParams()
+    content: ContentParams = ContentParams()
+    ease: EaseParams = EaseParams()
+    two_tower: TwoTowerParams = TwoTowerParams()
+    rank: RankParams = RankParams()
+
+
+class EvaluationParams(Section):
+    """`ks` are the cut-offs of the ranking metrics; `primary_k` is the one the gate and selection use."""
+
+    ks: tuple[Positive, ...] = (5, 10, 20)
+    primary_k: Positive = 10
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    seed: int = 7
+
+    @model_validator(mode="after")
+    def _primary_is_measured(self) -> EvaluationParams:
+        if self.primary_k not in self.ks:
+            raise ValueError(f"primary_k {self.primary_k} must be one of ks {list(self.ks)}")
+        return self
+
+
+class RecommendParams(Section):
+    """The published lists: length, users a shard, spread."""
+
+    k: Positive = 20
+    users_per_shard: Positive = 50_000
+    block: Positive = 256
+    diversity: Share = 0.0
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    dataset: DatasetParams = DatasetParams()
+    validation: ValidationParams = ValidationParams()
+    split: SplitParams = SplitParams()
+    features: FeaturesParams = FeaturesParams()
+    matching: MatchingParams = MatchingParams()
+    evaluation: EvaluationParams = EvaluationParams()
+    recommend: RecommendParams = RecommendParams()
+
+
+def parse_params(values: Any, origin: str = "params.yaml") -> Params:
+    """Builds `Params` from a mapping.
+
+    Raises:
+        ParamsError: names every wrong key, with what was expected.
+    """
+    try:
+        return Params.model_validate(values or {})
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in e['loc']) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
+            for e in error.errors()
+        ]
+        raise ParamsError(f"{origin} is not valid:\n" + "\n".join(lines)) from error
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Reads and checks a params file.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or has a wrong key or value.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path} does not exist; run from the project's folder.") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from error
+    return parse_params(values, str(path))

@@ -1,0 +1,86 @@
+"""Where things are on this machine. Nothing here may change a result; what does is in params.yaml.
+
+Every value comes from the environment (`AVREC_...`) with a default under the home folder, so that a
+laptop needs no configuration and a cluster needs no code change.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Addresses and folders.
+
+    Attributes:
+        home: State of this machine: databases, logs, secrets, stores (`AVREC_HOME`, default `var/`).
+        repository: Git repository that holds the run refs (`AVREC_REPOSITORY`, default the project).
+        dvc_remote: DVC remote, any URL DVC knows (`AVREC_DVC_REMOTE`).
+        dvc_cache: Folder of DVC's cache shared by all scratch checkouts (`AVREC_DVC_CACHE`).
+        feature_store: fsspec URL of the content-addressed feature store (`AVREC_FEATURE_STORE`).
+        imports: fsspec URL of the imported snapshots (`AVREC_IMPORTS`).
+        publications: fsspec URL of the published Parquet tables (`AVREC_PUBLICATIONS`).
+        tables_url: SQLAlchemy URL of the published SQL table (`AVREC_TABLES_URL`).
+        mlflow_uri: MLflow tracking server (`AVREC_MLFLOW_URI`).
+        airflow_uri: Airflow API server (`AVREC_AIRFLOW_URI`).
+        weights: Folder searched for pretrained weights before installed packages (`AVREC_WEIGHTS`).
+        scratch: Folder of scratch checkouts, local to this worker (`AVREC_SCRATCH`).
+    """
+
+    home: Path
+    repository: str
+    dvc_remote: str
+    dvc_cache: Path
+    feature_store: str
+    imports: str
+    publications: str
+    tables_url: str
+    mlflow_uri: str
+    airflow_uri: str
+    weights: Path | None
+    scratch: Path
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of generated passwords and keys (0700, files 0600)."""
+        return self.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def reports(self) -> Path:
+        """Pages for people: data docs, recommendation pages. Never an input of anything."""
+        return self.home / "reports"
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, to hand to a child process."""
+        values = {f"AVREC_{field.name.upper()}": getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def settings() -> Settings:
+    """Reads the environment anew at each call, so that tests and children may differ."""
+    env = os.environ
+    home = Path(env.get("AVREC_HOME") or PROJECT / "var").resolve()
+    weights = env.get("AVREC_WEIGHTS")
+    return Settings(
+        home=home,
+        repository=env.get("AVREC_REPOSITORY") or str(PROJECT),
+        dvc_remote=env.get("AVREC_DVC_REMOTE") or str(home / "dvc" / "remote"),
+        dvc_cache=Path(env.get("AVREC_DVC_CACHE") or home / "dvc" / "cache"),
+        feature_store=env.get("AVREC_FEATURE_STORE") or str(home / "features"),
+        imports=env.get("AVREC_IMPORTS") or str(home / "imports"),
+        publications=env.get("AVREC_PUBLICATIONS") or str(home / "publications"),
+        tables_url=env.get("AVREC_TABLES_URL") or f"sqlite:///{home / 'tables.db'}",
+        mlflow_uri=env.get("AVREC_MLFLOW_URI") or "http://127.0.0.1:5000",
+        airflow_uri=env.get("AVREC_AIRFLOW_URI") or "http://127.0.0.1:8080",
+        weights=Path(weights) if weights else None,
+        scratch=Path(env.get("AVREC_SCRATCH") or home / "scratch"),
+    )
