@@ -1,0 +1,33 @@
+"""Fixtures that any test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data that is not part of the project; `AVREC_SHARED_DATA` says where it is."""
+    folder = Path(os.environ.get("AVREC_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("real data not here: set AVREC_SHARED_DATA to a folder laid out as docs/real-data.md says")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a home of its own; nothing touches the one a person uses."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("AVREC_HOME", str(folder))
+    return folder
