@@ -1,0 +1,99 @@
+"""One stage of one run, on any worker: `python -m pipelines.execute RUN_ID STAGE`.
+
+A scratch checkout of the run, its inputs pulled, `dvc repro --single-item`, outputs pushed, the entry of
+dvc.lock committed. What is done already is not done again, here or by another task at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from avrec.errors import AvrecError, DataError
+from pipelines import git, lockfile, runs
+from pipelines.graph import Stage, pulled, read_stages
+from pipelines.scratch import Checkout, dvc, scratch
+from pipelines.stage import timings_folder
+
+
+def execute(run_id: str, name: str) -> str:
+    """Runs a stage of a run and returns the commit the run is at then.
+
+    Raises:
+        DataError: no such run or stage, or the stage failed (its own message is printed before).
+    """
+    started = time.monotonic()
+    with scratch(run_id, name) as here:
+        stages = read_stages(here.folder / "dvc.yaml")
+        if name not in stages:
+            raise DataError(f"run {run_id} has no stage {name!r}; it has {', '.join(stages)}.")
+        stage = stages[name]
+        if lockfile.is_current(lockfile.read(here.folder), stage):
+            print(f"{name}: already done in this run", flush=True)
+            return here.commit
+        here.pull(pulled(stage, stages))
+        _reproduce(stage)
+        if stage.outs and dvc("push", "--quiet", name):
+            raise DataError(f"{name}: its outputs cannot be pushed; the stage will be done again.")
+        return _publish(here, stage, time.monotonic() - started)
+
+
+def _reproduce(stage: Stage) -> None:
+    _timing(stage).unlink(missing_ok=True)
+    if dvc("repro", "--single-item", stage.name):
+        raise DataError(f"{stage.name} failed; its own message is above.")
+
+
+def _publish(here: Checkout, stage: Stage, seconds: float) -> str:
+    """Adds the stage to the run's ref, whatever other stages did to it meanwhile."""
+    entry = lockfile.read(here.folder)[stage.name]
+    files = {path: (here.folder / path).read_bytes() for path in stage.files}
+    message = _message(here, stage, seconds)
+
+    def addition(tip: str) -> tuple[Mapping[str, bytes | None], str] | None:
+        known = git.has_file(here.folder, tip, lockfile.NAME)
+        entries = lockfile.parse(git.show(here.folder, tip, lockfile.NAME) if known else None)
+        if lockfile.is_current(entries, stage):
+            _compare(stage, lockfile.hashes(entries[stage.name]), lockfile.hashes(entry))
+            return None  # the same task ran twice at once; the first one counts
+        return {**files, lockfile.NAME: lockfile.dump({**entries, stage.name: entry})}, message
+
+    return runs.advance(here.folder, here.run_id, addition)
+
+
+def _compare(stage: Stage, theirs: dict[str, str], ours: dict[str, str]) -> None:
+    for path in sorted(path for path in ours if theirs.get(path) != ours[path]):
+        print(f"{stage.name}: {path} differs from the same stage run at the same time: it is not deterministic")
+
+
+def _message(here: Checkout, stage: Stage, seconds: float) -> str:
+    """Trailers, so that `git log` of the ref tells how long everything took."""
+    timing = _timing(stage)
+    own = json.loads(timing.read_text(encoding="utf-8"))["seconds"] if timing.exists() else 0.0
+    return (
+        f"{stage.name}\n\nAvrec-Run: {runs.run_name(here.run_id)}\nAvrec-Stage: {stage.name}\n"
+        f"Avrec-Seconds: {own:.1f}\nAvrec-Task-Seconds: {seconds:.1f}\n"
+    )
+
+
+def _timing(stage: Stage) -> Path:
+    return timings_folder() / f"{stage.name}.json"
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        print("usage: python -m pipelines.execute RUN_ID STAGE", file=sys.stderr)
+        return 2
+    try:
+        execute(*arguments)
+    except AvrecError as error:
+        print(f"{arguments[1]}: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

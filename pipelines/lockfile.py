@@ -1,0 +1,47 @@
+"""dvc.lock of a run: which entries are current, and how two stages' entries come together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.graph import Stage
+
+NAME = "dvc.lock"
+Entry = dict[str, Any]
+
+
+def parse(content: bytes | None) -> dict[str, Entry]:
+    """Entries by stage name; none where the file does not exist yet."""
+    return dict((yaml.safe_load(content) or {}).get("stages") or {}) if content else {}
+
+
+def read(folder: Path) -> dict[str, Entry]:
+    path = folder / NAME
+    return parse(path.read_bytes() if path.exists() else None)
+
+
+def dump(entries: dict[str, Entry]) -> bytes:
+    """DVC's format, ordered by name: the bytes do not depend on which stage was first."""
+    ordered = {"schema": "2.0", "stages": {name: entries[name] for name in sorted(entries)}}
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True).encode()
+
+
+def hashes(entry: Entry) -> dict[str, str]:
+    """Hash of every output of an entry, by path."""
+    return {out["path"]: out["md5"] for out in entry.get("outs", ())}
+
+
+def is_current(entries: dict[str, Entry], stage: Stage) -> bool:
+    """Whether a stage is done: it has an entry, made from exactly what the other entries say was written.
+
+    Within a run, code and parameters never change, so that nothing else can make an entry stale.
+    """
+    entry = entries.get(stage.name)
+    if entry is None:
+        return False
+    written = {path: md5 for other in entries.values() for path, md5 in hashes(other).items()}
+    read_from = {dep["path"]: dep["md5"] for dep in entry.get("deps", ())}
+    return all(written.get(path, md5) == md5 for path, md5 in read_from.items())

@@ -1,0 +1,145 @@
+"""Scratch checkouts: a folder of its own for each task, holding a run's code and only the data the task reads."""
+
+from __future__ import annotations
+
+import configparser
+import fcntl
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from avrec.errors import DataError, PlatformError
+from avrec.settings import settings
+from pipelines import git, runs
+
+# Links where the file system can, so that pulling costs nothing; no symbolic links, because media are
+# refused whose real path leaves their folder. Keep scratch and cache on one file system.
+LINKS = "reflink,hardlink,copy"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A run's files in a folder of their own."""
+
+    folder: Path
+    run_id: str
+    commit: str
+
+    def pull(self, paths: Iterable[str]) -> None:
+        """Brings the given tracked paths into the folder.
+
+        Raises:
+            DataError: DVC could not; what it said is above.
+        """
+        targets = list(paths)
+        if targets and dvc("pull", "--quiet", *targets):
+            raise DataError(f"run {self.run_id}: {', '.join(targets)} cannot be pulled from {settings().dvc_remote}.")
+
+
+@contextmanager
+def scratch(run_id: str, purpose: str) -> Iterator[Checkout]:
+    """A checkout of where a run is now; the current folder inside the block, removed afterwards.
+
+    Raises:
+        DataError: there is no such run.
+    """
+    if runs.tip(run_id) is None:
+        raise DataError(
+            f"there is no run {run_id!r}; `git ls-remote {settings().repository} '{runs.PREFIX}*'` lists them."
+        )
+    before = Path.cwd()
+    with _own_folder(f"{runs.run_name(run_id)}-{purpose.replace('@', '.')}") as folder:
+        commit = checkout(folder, runs.ref_of(run_id))
+        configure(folder)
+        os.environ.update(environment(run_id))
+        os.chdir(folder)
+        try:
+            yield Checkout(folder, run_id, commit)
+        finally:
+            os.chdir(before)
+
+
+def checkout(folder: Path, ref: str) -> str:
+    """Code of a ref or commit in an empty folder; returns the commit."""
+    git.git(folder, "init", "--quiet")
+    commit = git.fetch(folder, settings().repository, ref)
+    git.git(folder, "checkout", "--quiet", "--detach", commit)
+    return commit
+
+
+def configure(folder: Path, links: str = LINKS) -> None:
+    """Tells DVC in a checkout where cache and remote are; the file is not part of the project."""
+    config = configparser.ConfigParser(interpolation=None)
+    config["core"] = {"remote": "store", "analytics": "false", "check_update": "false"}
+    config["core"]["site_cache_dir"] = str(folder / ".dvc" / "tmp" / "site")
+    config["cache"] = {"dir": str(settings().dvc_cache), "type": links}
+    config["'remote \"store\"'"] = {"url": settings().dvc_remote}
+    with (folder / ".dvc" / "config.local").open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def environment(run_id: str) -> dict[str, str]:
+    """What a stage's process needs: where things are, which run it is, and this interpreter as `python`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**settings().environment(), "AVREC_RUN_ID": runs.run_name(run_id), "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def dvc(*arguments: str) -> int:
+    """Runs a DVC command in this process (an interpreter start saved) and returns its exit code."""
+    from dvc.cli import main
+
+    sys.stdout.flush()
+    return int(main(list(arguments)))
+
+
+@contextmanager
+def _own_folder(name: str) -> Iterator[Path]:
+    """A fresh folder with a lock beside it that dies with this process."""
+    root = settings().scratch
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    folder = root / f"{name}-{uuid.uuid4().hex[:8]}"
+    with _lock_of(folder).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".lock")
+
+
+def _sweep(root: Path) -> None:
+    """Removes what killed tasks left: a lock that can be taken has no owner any more."""
+    for path in root.glob("*.lock"):
+        try:
+            with path.open("r+") as lock:
+                if _taken(lock):
+                    continue
+                _remove(root / path.name.removesuffix(".lock"))
+        except FileNotFoundError:
+            continue  # another task swept it
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise PlatformError(f"{folder} cannot be removed; check its permissions and remove it by hand.")
+    _lock_of(folder).unlink(missing_ok=True)
