@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ class Histories:
            user: Sequence[int] | None = None) -> Histories:  # fmt: skip
         """Builds histories from lists of item indices; `seen` defaults to `liked`."""
         seen = liked if seen is None else seen
-        pointer = [np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64) for rows in (liked, seen)]
+        pointer = [
+            np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64) for rows in (liked, seen)
+        ]
         flat = [np.array([i for row in rows for i in row], dtype=np.int32) for rows in (liked, seen)]
         index = np.full(len(liked), -1, np.int32) if user is None else np.asarray(user, np.int32)
         return cls(index, pointer[0], flat[0], pointer[1], flat[1])

@@ -1,0 +1,155 @@
+"""Content: what looks, sounds or reads like the things a person liked."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from avrec.features.base import Features
+from avrec.matching.base import BLOCK, MODALITY_REASONS, REASON_KINDS, FitReport, Matcher, Reasons
+from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
+from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
+from avrec.params import ContentParams
+from avrec.schema import MODALITIES
+
+FUSED = "fused"
+CHOICES = (0.0, 0.5, 1.0)
+"""Weights a block may get when they are chosen on validation; 1 for one block at least."""
+
+
+class Content(Matcher):
+    """Cosine similarity between items and the profile of what a person liked, block by block.
+
+    Blocks are the modalities and `fused`, all present modalities of an item side by side. Vectors are centred on the
+    mean of the training items and have unit length; the profile is the mean over the newest `profile_size` likes. A
+    modality that an item lacks contributes nothing: with centred vectors that is neither for nor against it. The
+    weights of the blocks are chosen on validation from a small grid; without validation all are 1.
+    """
+
+    name: ClassVar[str] = "content"
+    uses_features: ClassVar[bool] = True
+
+    def __init__(self, params: ContentParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
+        self.profile_size: int = frozen["profile_size"] if frozen else params.profile_size
+        self.weights: dict[str, float] = dict(frozen["weights"]) if frozen else {}
+
+    def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
+        trained = np.zeros(len(catalog), bool)
+        trained[train.item] = True
+        self.centres = {name: _centre(f, trained) for name, f in sorted(catalog.features.items())}
+        self._prepare(catalog)
+        judged = selection_set(train, validation)
+        trials: list[dict[str, float]] = []
+        if judged and len(self.blocks) > 1:
+            self.weights, trials = self._choose(judged)
+        else:
+            self.weights = {name: self.weights.get(name, 1.0) for name in self.blocks}
+        self.catalog = catalog
+        return FitReport(self.settings(), trials)
+
+    def _prepare(self, catalog: Catalog) -> None:
+        """Unit vectors of each block; statistics come from training, so new items change nothing."""
+        units = {name: _units(catalog.features[name], centre) for name, centre in self.centres.items()
+                 if name in catalog.features}  # fmt: skip
+        self.blocks = {name: units[name] for name in MODALITIES if name in units}
+        if len(self.blocks) > 1:
+            present = np.sum([catalog.features[name].present for name in self.blocks], axis=0)
+            share = np.sqrt(np.maximum(present, 1)).astype(np.float32)[:, None]
+            self.blocks[FUSED] = np.ascontiguousarray(np.hstack(list(self.blocks.values())) / share)
+
+    def _choose(self, judged: Any) -> tuple[dict[str, float], list[dict[str, float]]]:
+        names = list(self.blocks)
+        n_items = len(self.blocks[names[0]])
+        grid = [w for w in product(CHOICES, repeat=len(names)) if max(w) == 1.0]
+        parts = [
+            self._block_scores(judged.histories.slice(i, min(i + BLOCK, len(judged.truth))), n_items)
+            for i in range(0, len(judged.truth), BLOCK)
+        ]
+        trials = []
+        for weights in grid:
+            scores = (_combine(blocks, weights) for blocks in parts)
+            value = quality(lambda _, rest=scores: next(rest), judged)[f"ndcg@{SELECT_K}"]  # type: ignore[misc]
+            trials.append({**dict(zip(names, weights, strict=True)), f"ndcg@{SELECT_K}": value})
+        best = int(np.argmax([trial[f"ndcg@{SELECT_K}"] for trial in trials]))
+        return dict(zip(names, grid[best], strict=True)), trials
+
+    def _block_scores(self, histories: Histories, n_items: int) -> list[Floats]:
+        likes = liked_matrix(histories, n_items, self.profile_size)
+        return [_unit_rows(likes @ block) @ block.T for block in self.blocks.values()]
+
+    def _score(self, histories: Histories) -> Floats:
+        n_items = len(self._require_fitted())
+        if not self.blocks:
+            return np.zeros((len(histories), n_items), np.float32)
+        return _combine(self._block_scores(histories, n_items), [self.weights[name] for name in self.blocks])
+
+    def _explain(self, histories: Histories, items: Longs) -> Reasons:
+        reasons = Reasons.empty(items.shape)
+        for row in range(len(items)):
+            liked = np.unique(histories.liked(row)[-self.profile_size :])
+            parts = self._contributions(liked, items[row])
+            if not parts or not len(liked):
+                continue
+            names, values = list(parts), np.stack(list(parts.values()))  # [modality, liked, k]
+            best = values.sum(axis=1).argmax(axis=0)
+            columns = np.arange(items.shape[1])
+            cause = values[best, :, columns].argmax(axis=1)
+            speaks = values[best, cause, columns] > 0
+            kinds = np.array([REASON_KINDS.index(MODALITY_REASONS[name]) for name in names], np.int8)
+            reasons.kind[row, speaks] = kinds[best][speaks]
+            reasons.item[row, speaks] = liked[cause][speaks]
+        return reasons
+
+    def _contributions(self, liked: npt.NDArray[Any], items: npt.NDArray[Any]) -> dict[str, Floats]:
+        """By modality, how much each liked item adds to each score `[liked, k]`; `fused` is shared out exactly."""
+        parts: dict[str, Floats] = {}
+        widths = {name: block.shape[1] for name, block in self.blocks.items() if name != FUSED}
+        for name, block in self.blocks.items():
+            length = np.linalg.norm(block[liked].sum(axis=0)) or 1.0
+            start = 0
+            for modality, width in ({name: block.shape[1]} if name != FUSED else widths).items():
+                columns = slice(start, start + width)
+                part = self.weights[name] / length * (block[liked, columns] @ block[items, columns].T)
+                parts[modality] = parts.get(modality, 0.0) + part
+                start += width
+        return parts
+
+    def _state(self) -> Arrays:
+        return {f"centre_{name}": centre for name, centre in self.centres.items()}
+
+    def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
+        self.profile_size, self.weights = settings["profile_size"], settings["weights"]
+        self.centres = {name.removeprefix("centre_"): value for name, value in state.items()}
+        self._prepare(catalog)
+
+    def settings(self) -> dict[str, Any]:
+        return {"profile_size": self.profile_size, "weights": self.weights}
+
+
+def _centre(features: Features, trained: Mask) -> Floats:
+    """Mean vector `[dim]` of the training items that have this modality; of all that have it where none has."""
+    rows = features.present & trained
+    rows = rows if rows.any() else features.present
+    return features.normalised()[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _units(features: Features, centre: Floats) -> Floats:
+    centred = np.where(features.present[:, None], features.normalised() - centre, 0.0).astype(np.float32)
+    return _unit_rows(centred)
+
+
+def _unit_rows(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9)
+    return units
+
+
+def _combine(blocks: list[Floats], weights: Any) -> Floats:
+    total = np.zeros_like(blocks[0])
+    for block, weight in zip(blocks, weights, strict=True):
+        if weight:
+            total += np.float32(weight) * block
+    return total

@@ -1,0 +1,136 @@
+"""EASE: the closed-form linear autoencoder (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg, sparse
+
+from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
+from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
+from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
+from avrec.params import EaseParams
+
+STEP = 3.0
+"""Factor between neighbouring values of l2 that are tried."""
+
+TRIALS = 5
+LARGE = 1500
+"""From so many items on the inverse is taken in float32: half the memory, twice the speed, exact enough for l2 >= 1."""
+
+
+class Ease(Matcher):
+    """Item-item weights `B` that reconstruct each person's likes from the others, with an empty diagonal.
+
+    `B = I - P / diag(P)` with `P = (X'X + l2 I)^-1`. `l2` is looked for on validation, up or down from the value in
+    params by factors of 3; without validation it is taken as it is. Items without likes score 0.
+    """
+
+    name: ClassVar[str] = "ease"
+
+    def __init__(self, params: EaseParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
+        self.l2: float = frozen["l2"] if frozen else params.l2
+
+    def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
+        liked = train.positives()
+        self.active = np.unique(liked.item).astype(np.int64)
+        gram = gram_matrix(liked, self.active)
+        judged = selection_set(train, validation)
+        trials: list[dict[str, float]] = []
+        self.catalog = catalog
+
+        def attempt(l2: float) -> tuple[float, Floats]:
+            self.weights = ease_weights(gram, l2)
+            value = quality(self._score, judged)[f"ndcg@{SELECT_K}"] if judged else 0.0
+            trials.append({"l2": l2, f"ndcg@{SELECT_K}": value})
+            return value, self.weights
+
+        best, self.l2 = attempt(self.l2), self.l2
+        if judged:
+            best = self._search(attempt, best)
+        self.weights = best[1]
+        return FitReport(self.settings(), trials)
+
+    def _search(self, attempt: Any, best: tuple[float, Floats]) -> tuple[float, Floats]:
+        start, left = self.l2, TRIALS - 1
+        for factor in (STEP, 1 / STEP):
+            l2 = round(start * factor, 6)
+            while left:
+                left -= 1
+                tried = attempt(l2)
+                if tried[0] <= best[0]:
+                    break
+                best, self.l2, l2 = tried, l2, round(l2 * factor, 6)
+            if self.l2 != start:  # it was better upwards: no need to look the other way
+                break
+        return best
+
+    def _score(self, histories: Histories) -> Floats:
+        catalog = self._require_fitted()
+        scores = np.zeros((len(histories), len(catalog)), np.float32)
+        likes = liked_matrix(histories, len(catalog))[:, self.active]
+        scores[:, self.active] = likes @ self.weights
+        return scores
+
+    def _explain(self, histories: Histories, items: Longs) -> Reasons:
+        reasons = Reasons.empty(items.shape)
+        place = np.full(len(self._require_fitted()), -1, np.int64)
+        place[self.active] = np.arange(len(self.active))
+        for row in range(len(items)):
+            liked = histories.liked(row)
+            liked = liked[place[liked] >= 0]
+            columns = np.flatnonzero(place[items[row]] >= 0)
+            if not len(liked) or not len(columns):
+                continue
+            parts = self.weights[np.ix_(place[liked], place[items[row, columns]])]
+            best = parts.argmax(axis=0)
+            speaks = parts[best, np.arange(len(columns))] > 0
+            reasons.kind[row, columns[speaks]] = REASON_KINDS.index("watched")
+            reasons.item[row, columns[speaks]] = liked[best[speaks]]
+        return reasons
+
+    def _state(self) -> Arrays:
+        ids = id_array(self._require_fitted())[self.active]
+        return {"item_ids": ids, "weights": self.weights}
+
+    def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
+        self.l2 = settings["l2"]
+        place = positions(state["item_ids"], catalog, self.name)
+        order = np.argsort(place)  # a column order that fits the catalogue's keeps equal scores in index order
+        self.active, self.weights = place[order], state["weights"][np.ix_(order, order)]
+
+    def settings(self) -> dict[str, Any]:
+        return {"l2": self.l2}
+
+
+def gram_matrix(liked: Interactions, active: Longs) -> Floats:
+    """How many people like both, `[n, n]` float32 over the active items; a repeated like counts once."""
+    columns = np.searchsorted(active, liked.item)
+    ones = np.ones(len(liked), np.float32)
+    likes = sparse.csr_matrix((ones, (liked.user, columns)), shape=(liked.n_users, len(active)))
+    likes.data[:] = 1.0  # duplicates were summed when it was built
+    return np.asarray((likes.T @ likes).toarray(), np.float32)
+
+
+def ease_weights(gram: Floats, l2: float) -> Floats:
+    """`B` of the closed form, `[n, n]` float32."""
+    if not len(gram):
+        return gram
+    inverse = _inverse(gram.astype(np.float64 if len(gram) < LARGE else np.float32), l2)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return np.ascontiguousarray(weights, np.float32)
+
+
+def _inverse(gram: npt.NDArray[Any], l2: float) -> npt.NDArray[Any]:
+    """Inverse of `gram + l2 I` through its Cholesky factor; half the work of a general inverse."""
+    factorise, invert = linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
+    gram[np.diag_indices(len(gram))] += l2
+    factor, failed = factorise(gram, lower=1, overwrite_a=1)
+    if failed:
+        raise ValueError(f"l2: {l2} is too small, the matrix of {gram.shape} is not positive definite; raise it.")
+    lower, _ = invert(factor, lower=1, overwrite_c=1)
+    inverse: npt.NDArray[Any] = np.tril(lower) + np.tril(lower, -1).T
+    return inverse
