@@ -38,25 +38,27 @@ def up(
     detach: Annotated[bool, typer.Option(help="Return when everything answers and leave it running.")] = False,
 ) -> None:
     """Start Airflow and MLflow on this machine and watch them until Ctrl-C."""
-    from avrec.platform.supervisor import up as start
+    from avrec.platform.commands import up as start
 
-    start(detach=detach)
+    raise SystemExit(start(detach=detach))
 
 
 @app.command()
 def down() -> None:
     """Stop what `avrec up` started."""
-    from avrec.platform.supervisor import down as stop
+    from avrec.platform.commands import down as stop
 
     stop()
 
 
 @app.command()
-def status() -> None:
-    """Show which parts of the platform answer, and where."""
-    from avrec.platform.supervisor import status as show
+def status(
+    passwords: Annotated[bool, typer.Option("--passwords", help="Also print the generated passwords.")] = False,
+) -> None:
+    """Show which parts of the platform answer, and where; the exit code is 0 when all do."""
+    from avrec.platform.commands import status as show
 
-    raise SystemExit(show())
+    raise SystemExit(show(passwords=passwords))
 
 
 @app.command()
