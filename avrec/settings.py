@@ -60,9 +60,14 @@ class Settings:
         return self.home / "reports"
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables, to hand to a child process."""
+        """The settings as environment variables, to hand to a child process.
+
+        The servers' addresses are only handed on where they were given: a child must still see that nobody
+        said where MLflow is, and look for the running platform itself.
+        """
         values = {f"AVREC_{field.name.upper()}": getattr(self, field.name) for field in fields(self)}
-        return {name: str(value) for name, value in values.items() if value is not None}
+        found = {name for name in ("AVREC_MLFLOW_URI", "AVREC_AIRFLOW_URI") if not os.environ.get(name)}
+        return {name: str(value) for name, value in values.items() if value is not None and name not in found}
 
 
 def settings() -> Settings:
