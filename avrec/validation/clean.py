@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,11 @@ class Cleaned:
     @property
     def quarantined(self) -> int:
         return self.rows - self.kept
+
+    def summary(self) -> dict[str, Any]:
+        """Rows, quarantined rows, and how many for which reason."""
+        reasons = Counter(reason for suite in self.suites for row in suite.rejected.values() for reason in row)
+        return {"rows": self.rows, "quarantined": self.quarantined, "reasons": dict(sorted(reasons.items()))}
 
 
 def clean_table(

@@ -70,6 +70,7 @@ def self_contained(page: str) -> str:
         page = pattern.sub("", page)
     back = '<p class="avrec-back"><a href="index.html">All suites</a></p>'
     page = re.sub(r"(<body[^>]*>)", lambda m: m.group(1) + back, page, count=1)
+    page = re.sub(r'<a href="\.\./[^"]*"[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
     return page.replace("</head>", f"<style>{STYLE}</style></head>", 1)
 
 
@@ -79,6 +80,11 @@ def _index(document: dict[str, Any], pages: dict[str, dict[str, Any]]) -> str:
         f"<tr><td>{html.escape(name)}</td><td>{counts['rows']:,}</td><td>{counts['quarantined']:,}</td></tr>"
         for name, counts in document["tables"].items()
     )
+    reasons = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(reason)}</td><td>{count:,}</td></tr>"
+        for name, counts in document["tables"].items()
+        for reason, count in counts["reasons"].items()
+    )
     mark = " (synthetic)" if document["dataset"]["synthetic"] else ""
     failed = "".join(f"<li>{html.escape(f)}</li>" for f in (*document["critical"], *document["warnings"]))
     findings = f"<h2>What failed</h2><ul>{failed}</ul>" if failed else "<p>Every check holds.</p>"
@@ -86,7 +92,9 @@ def _index(document: dict[str, Any], pages: dict[str, dict[str, Any]]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body class="avrec-index"><h1>Data docs: {html.escape(document["dataset"]["source"])}{mark}</h1>{findings}
 <h2>Suites</h2><table><tr><th>Suite</th><th>Result</th><th>Checks</th><th>Failed</th></tr>{rows}</table>
-<h2>Rows</h2><table><tr><th>Table</th><th>Rows</th><th>Quarantined</th></tr>{tables}</table></body></html>
+<h2>Rows</h2><table><tr><th>Table</th><th>Rows</th><th>Quarantined</th></tr>{tables}</table>
+<h2>Why rows were quarantined</h2>
+<table><tr><th>Table</th><th>Reason</th><th>Rows</th></tr>{reasons}</table></body></html>
 """
 
 

@@ -57,7 +57,7 @@ class Validation:
         return {
             "dataset": {"source": meta.source, "synthetic": meta.synthetic},
             "suites": [suite.document for suite in self.suites],
-            "tables": {t.name: {"rows": t.rows, "quarantined": t.quarantined} for t in self.tables},
+            "tables": {t.name: t.summary() for t in self.tables},
             "critical": self.failures(CRITICAL),
             "warnings": self.failures(WARNING),
         }
