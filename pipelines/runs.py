@@ -42,6 +42,14 @@ def tip(run_id: str) -> str | None:
     return git.read_refs(settings().repository, ref_of(run_id)).get(ref_of(run_id))
 
 
+def uncommitted(repository: str) -> list[str]:
+    """Changed or new files of a working tree, params.yaml aside; runs are made of committed code."""
+    if not (Path(repository) / ".git").exists():
+        return []
+    lines = git.git(Path(repository), "status", "--porcelain", "--untracked-files=normal").decode().splitlines()
+    return [line[3:] for line in lines if line[3:] not in ("params.yaml", lockfile.NAME)]
+
+
 def list_runs() -> dict[str, str]:
     """Every run and the commit it is at."""
     return {
@@ -113,23 +121,28 @@ def edit(params: bytes, overrides: Mapping[str, Any]) -> bytes:
     yaml.preserve_quotes, yaml.width = True, 120
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load(params)
-    for key, value in overrides.items():
-        _set(document, key.split("."), value)
+    changed = [_set(document, key.split("."), value) for key, value in overrides.items()]
     out = io.BytesIO()
     yaml.dump(document, out)
-    checked = out.getvalue() if overrides else params
+    checked = out.getvalue() if any(changed) else params
     parse_params(YAML(typ="safe", pure=True).load(checked), "params.yaml with the values of the form")
     return checked
 
 
-def _set(document: Any, keys: list[str], value: Any) -> None:
+def _set(document: Any, keys: list[str], value: Any) -> bool:
+    """Sets one value and tells whether that changed anything."""
     for key in keys[:-1]:
         document = document.setdefault(key, {})
-    if isinstance(value, Mapping) and isinstance(document.get(keys[-1]), Mapping):
-        for key, inner in value.items():
-            _set(document[keys[-1]], [key], inner)
-    else:
-        document[keys[-1]] = list(value) if isinstance(value, tuple) else value
+        if not isinstance(document, Mapping):
+            raise ParamsError(f"{'.'.join(keys)}: {key} is a value, not a section of params.yaml.")
+    last = keys[-1]
+    if isinstance(value, Mapping) and isinstance(document.get(last), Mapping):
+        changed = [_set(document[last], [key], inner) for key, inner in value.items()]  # all of them, then any
+        return any(changed)
+    if last in document and document[last] == value:
+        return False
+    document[last] = list(value) if isinstance(value, tuple) else value
+    return True
 
 
 def _params(folder: Path, base: str) -> bytes:

@@ -1,0 +1,169 @@
+"""What the DAGs share: a task that runs a module of `pipelines` as a process, and what every task has in common.
+
+Nothing here is heavy: no TensorFlow, MLflow, DVC or pandas when a DAG file is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.providers.standard.operators.hitl import HITLBranchOperator, HITLOperator
+from airflow.sdk import BaseOperator, BranchMixIn
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from avrec.settings import settings
+from pipelines.runs import run_name
+
+PROJECT = Path(__file__).resolve().parent.parent
+PERMANENT = 3  # exit code of a step that no retry can help
+
+
+def tell_failure(context: Mapping[str, Any]) -> None:
+    """Failure callback: a line in the home's log, and a post to `AVREC_NOTIFY_URL` where that is set."""
+    task = context["task_instance"]
+    note = {
+        "dag": task.dag_id,
+        "task": task.task_id,
+        "run": task.run_id,
+        "try": task.try_number,
+        "error": str(context.get("exception") or "")[:2000],
+    }
+    log = settings().logs / "failures.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(note) + "\n")
+    url = os.environ.get("AVREC_NOTIFY_URL", "")
+    if url.startswith(("http://", "https://")):
+        body = json.dumps({**note, "text": f"{task.dag_id}.{task.task_id} failed in {task.run_id}"}).encode()
+        post = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
+        with suppress(OSError), urllib.request.urlopen(post, timeout=10):  # noqa: S310
+            pass  # a chat that does not answer must not fail a pipeline
+
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "avrec",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=5),
+    "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": tell_failure,
+}
+
+
+def child_environment(run_id: str, answer: Path) -> dict[str, str]:
+    """The environment of a step: our settings, the run it belongs to, and nothing of Airflow's secrets."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
+    ours = {"AVREC_RUN_ID": run_name(run_id), "AVREC_RESULT": str(answer), "PYTHONUNBUFFERED": "1"}
+    return {**kept, **settings().environment(), **ours}
+
+
+class Step(BaseOperator):
+    """Runs `python -m pipelines.MODULE ARGUMENTS` and returns what the step hands back.
+
+    The process leads a group of its own; whatever ends the task (time, a person, the scheduler) ends the group.
+
+    Args:
+        module: Module of `pipelines`.
+        arguments: Its arguments (templated); `{run}` stands for the run's name.
+        helper: Not a stage of dvc.yaml but made for speed; left out when the two graphs are compared.
+    """
+
+    template_fields = ("arguments",)
+    ui_color = "#e8f4ea"
+
+    def __init__(self, *, module: str, arguments: Sequence[str] = (), helper: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.module = module
+        self.arguments = arguments
+        self.helper = helper
+        self._process: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Any) -> Any:
+        run_id = context["run_id"]
+        arguments = [str(argument).replace("{run}", run_name(run_id)) for argument in self.arguments]
+        with tempfile.TemporaryDirectory(prefix="avrec-step-") as folder:
+            answer = Path(folder) / "result.json"
+            command = [sys.executable, "-m", "pipelines.child", f"pipelines.{self.module}", *arguments]
+            self._run(command, child_environment(run_id, answer))
+            return json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
+
+    def on_kill(self) -> None:
+        if self._process and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> None:
+        with self._started(command, environment) as process:
+            for line in process.stdout or ():
+                self.log.info(line.rstrip())
+            code = process.wait()
+        if code == PERMANENT:
+            raise AirflowFailException(f"{self.task_id} was refused; the reason is in the lines above.")
+        if code:
+            raise AirflowException(f"{self.task_id} ended with code {code}; the reason is in the lines above.")
+
+    @contextmanager
+    def _started(self, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+        self._process = subprocess.Popen(
+            command, cwd=PROJECT, env=environment, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield self._process
+        finally:
+            self.on_kill()
+            self._process.wait()
+
+
+class BranchStep(Step, BranchMixIn):
+    """A step whose result decides which task follows.
+
+    Args:
+        choose: From the step's result and the form's values, the id of the task that follows.
+    """
+
+    inherits_from_skipmixin = True
+
+    def __init__(self, *, choose: Callable[[Any, Mapping[str, Any]], str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.choose = choose
+
+    def execute(self, context: Any) -> Any:
+        result = super().execute(context)
+        self.do_branch(context, self.choose(result, context["params"]))
+        return result
+
+
+class Approval(HITLBranchOperator):
+    """Asks a person, and keeps the whole answer (who, when, what, why) in XCom as `answer`, which a branch does not.
+
+    Nobody's silence decides: a request that runs out of time fails, and clearing the task asks again.
+    """
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        try:
+            answer = HITLOperator.execute_complete(self, context, event)
+        except HITLTimeoutError as error:
+            raise AirflowFailException("Nobody answered in time; clear this task to ask again.") from error
+        context["ti"].xcom_push(key="answer", value=json.loads(json.dumps(answer, default=str)))
+        return self.do_branch(context, [self.options_mapping[option] for option in answer["chosen_options"]])
+
+
+def promotion_policy() -> dict[str, Any]:
+    """mlflow/promotion.yaml as a mapping; empty where there is none yet."""
+    path = PROJECT / "mlflow" / "promotion.yaml"
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}

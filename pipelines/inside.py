@@ -1,0 +1,43 @@
+"""Runs a command inside a scratch checkout of a run, with some of its data pulled; nothing is committed.
+
+python -m pipelines.inside RUN_ID --pull data/valid -- python -m pipelines.extract --shard 0 --of 4
+python -m pipelines.inside RUN_ID --inputs-of track -- python -m pipelines.register
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from avrec.errors import AvrecError
+from pipelines.graph import pulled, read_stages
+from pipelines.scratch import scratch
+
+
+def inside(run_id: str, paths: list[str], inputs_of: str | None, command: list[str]) -> int:
+    """Returns the exit code of the command."""
+    with scratch(run_id, "step") as here:
+        stages = read_stages(here.folder / "dvc.yaml") if inputs_of else {}
+        here.pull([*paths, *(pulled(stages[inputs_of], stages) if inputs_of else ())])
+        # The checkout's code wins over the installed one: it is the current folder of `python -m`.
+        return subprocess.run(command, cwd=here.folder, env=dict(os.environ), check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.inside", description=__doc__)
+    parser.add_argument("run_id")
+    parser.add_argument("--pull", action="append", default=[], metavar="PATH")
+    parser.add_argument("--inputs-of", metavar="STAGE", help="also pull what this stage reads")
+    parser.add_argument("command", nargs="+")
+    given = parser.parse_args(arguments)
+    try:
+        return inside(given.run_id, given.pull, given.inputs_of, given.command)
+    except AvrecError as error:
+        print(f"{given.run_id}: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
