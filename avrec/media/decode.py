@@ -1,0 +1,146 @@
+"""One pass over one file: probe, frames and sound. Runs inside a worker; `avrec.media.pool` is the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from avrec.errors import MediaError
+from avrec.media.container import FAILURES, Media, describe, open_media
+from avrec.media.location import locate
+from avrec.media.pictures import PictureDecoder, Timed, from_packets, from_seeks
+from avrec.media.probe import describe_streams, probe_media, verdict
+from avrec.media.sample import Request, Sample, Wave
+from avrec.media.sound import SoundDecoder
+from avrec.params import LimitsParams
+
+VERSION = 1
+"""Part of every media extractor's identity: raise it when equal files may give other frames or sound."""
+
+LONG_S = 120.0
+"""Longer files are looked at by seeks; shorter ones, and those of unknown length, in one pass of at most so much."""
+
+KEEP_BYTES = 64 * 1024**2
+"""Compressed pictures kept in memory during the pass; beyond it only key frames are kept."""
+
+
+def decode(request: Request, limits: LimitsParams) -> Sample:
+    """Reads what `request` asks for.
+
+    Raises:
+        MediaError: nothing of the file can be used; the reason says why.
+    """
+    with open_media(locate(request.uri, request.root), limits) as media:
+        if request.pictures is None and request.sound is None:
+            return _only_probe(media)
+        return _Pass(media, request).sample()
+
+
+def _only_probe(media: Media) -> Sample:
+    none = np.zeros(0, np.float32)
+    return Sample(probe_media(media), np.zeros((0, 0, 0, 3), np.uint8), none, none, np.zeros((0, 2), np.float32))
+
+
+@dataclass
+class _Pass:
+    """One file being read."""
+
+    media: Media
+    request: Request
+    packets: list[Any] = field(default_factory=list)
+    kept: int = 0
+    stopped: str | None = None
+
+    def sample(self) -> Sample:
+        plan, hearing = self.request.pictures, self.request.sound
+        pictures = PictureDecoder(self.media, plan.size) if plan and self.media.video is not None else None
+        sound = SoundDecoder(self.media, hearing.max_seconds) if hearing and self.media.audio is not None else None
+        duration = self.media.duration_s
+        frames: list[Timed] = []
+        if duration is not None and duration > LONG_S:
+            if pictures and plan:
+                frames = from_seeks(pictures, self.media, plan, duration)
+            if sound and hearing:
+                sound.windows(self.media, duration, hearing.max_seconds)
+        if not frames and (sound is None or not sound.result()[0].size):
+            frames = self._one_pass(pictures, sound)
+        return self._assemble(pictures, sound, frames)
+
+    def _one_pass(self, pictures: PictureDecoder | None, sound: SoundDecoder | None) -> list[Timed]:
+        end = self._demux(pictures, sound)
+        if sound:
+            sound.close_window()
+        if not pictures:
+            return []
+        assert self.request.pictures is not None
+        length = end if end > 0 else self.media.duration_s or 1.0
+        return from_packets(pictures, self.packets, self.request.pictures, length)
+
+    def _demux(self, pictures: PictureDecoder | None, sound: SoundDecoder | None) -> float:
+        """Hears the sound and collects the pictures; the second at which the pictures ended."""
+        streams = [decoder.stream for decoder in (pictures, sound) if decoder is not None]
+        end = 0.0
+        for packet in self._packets(streams):
+            second = _second(packet)
+            if second > LONG_S or (pictures is None and sound is not None and sound.full):
+                break
+            if sound is not None and packet.stream is sound.stream:
+                sound.feed(packet)
+            else:
+                self._keep(packet)
+                end = max(end, second)
+        return end
+
+    def _packets(self, streams: list[Any]) -> Iterator[Any]:
+        try:
+            for packet in self.media.container.demux(streams) if streams else ():
+                if packet.size:
+                    yield packet
+        except FAILURES as error:
+            self.stopped = f"stops early: {describe(error)}"
+
+    def _keep(self, packet: Any) -> None:
+        self.kept += packet.size
+        if self.kept <= KEEP_BYTES or packet.is_keyframe:
+            self.packets.append(packet)
+        if self.kept > 4 * KEEP_BYTES:
+            raise MediaError(f"pictures of more than {4 * KEEP_BYTES} bytes in {LONG_S:.0f} s")
+
+    def _assemble(self, pictures: PictureDecoder | None, sound: SoundDecoder | None, frames: list[Timed]) -> Sample:
+        wave, windows = sound.result() if sound else (np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+        missing, damage = self._reasons(pictures, sound, bool(frames), wave)
+        probe = describe_streams(self.media, bool(frames), bool(wave.size))
+        reason = "; ".join([*missing.values(), *damage.values()]) or None
+        if pictures is not None or sound is not None or missing:
+            probe = replace(probe, status=verdict(bool(frames), bool(wave.size), reason), reason=reason)
+        size = self.request.pictures.size if self.request.pictures else 0
+        stack = np.stack([picture for _, picture in frames]) if frames else np.zeros((0, size, size, 3), np.uint8)
+        times = np.array([time for time, _ in frames], np.float32)
+        return Sample(probe, stack, times, wave, windows, missing, damage)
+
+    def _reasons(
+        self, pictures: PictureDecoder | None, sound: SoundDecoder | None, seen: bool, wave: Wave
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        missing, damage = {}, {}
+        if self.request.pictures and not seen:
+            missing["visual"] = self._why(self.media.no_video, pictures and pictures.damage, "picture")
+        elif pictures and (pictures.damage or self.stopped):
+            damage["visual"] = pictures.damage or str(self.stopped)
+        if self.request.sound and not wave.size:
+            missing["audio"] = self._why(self.media.no_audio, sound and sound.damage, "sound")
+        elif sound and (sound.damage or self.stopped):
+            damage["audio"] = sound.damage or str(self.stopped)
+        return missing, damage
+
+    def _why(self, absent: str | None, damage: str | None, what: str) -> str:
+        return absent or damage or self.stopped or f"the {what} stream holds nothing that can be decoded"
+
+
+def _second(packet: Any) -> float:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    if stamp is None or packet.time_base is None:
+        return 0.0
+    return float((stamp - (packet.stream.start_time or 0)) * packet.time_base)

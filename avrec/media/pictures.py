@@ -1,0 +1,160 @@
+"""A few frames of a picture stream: decoded, upright, resized, with their times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from avrec.media.container import FAILURES, Media, describe
+from avrec.media.sample import Frames, PicturePlan
+
+Timed = tuple[float, Frames]
+
+
+class PictureDecoder:
+    """Turns packets of one stream into frames of the size the network wants.
+
+    Damage is remembered, not raised: a stream is read as far as it truly goes.
+    """
+
+    def __init__(self, media: Media, size: int) -> None:
+        self.stream = media.video
+        self.size = size
+        self.damage: str | None = None
+        self._reformatter = VideoReformatter()
+        self._origin = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
+        self._rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
+
+    def key_frames(self, packets: Iterable[Any]) -> Iterator[Timed]:
+        """One frame of each packet, every packet being a key frame that needs no other."""
+        for packet in packets:
+            frame = self._alone(packet)
+            if frame is not None:
+                yield from self._picture(frame, 0)
+
+    def _alone(self, packet: Any) -> Any | None:
+        context = self.stream.codec_context
+        try:
+            frames = context.decode(packet) + context.decode(None)
+            return frames[0] if frames else None
+        except FAILURES as error:
+            self._note(error)
+            return None
+        finally:
+            context.flush_buffers()
+
+    def at_times(self, packets: Iterable[Any], targets: Sequence[float]) -> Iterator[Timed]:
+        """The first frame at or after each target second, decoding in order and stopping after the last.
+
+        A stream that ends early gives its last frame for the targets it did not reach, once.
+        """
+        waiting, last, number = list(targets), None, -1
+        for number, frame in enumerate(self._in_order(packets)):
+            last = frame
+            if waiting and self._time(frame, number) >= waiting[0] - 1e-6:
+                time = self._time(frame, number)
+                waiting = [target for target in waiting if target > time + 1e-6]
+                last = None
+                yield from self._picture(frame, number)
+            if not waiting:
+                return
+        if last is not None:
+            yield from self._picture(last, number)
+
+    def _in_order(self, packets: Iterable[Any]) -> Iterator[Any]:
+        context = self.stream.codec_context
+        for packet in [*packets, None]:
+            try:
+                yield from context.decode(packet)
+            except FAILURES as error:
+                if not isinstance(error, EOFError):
+                    self._note(error)
+        context.flush_buffers()
+
+    def _time(self, frame: Any, number: int) -> float:
+        time = math.nan if frame.time is None else float(frame.time) - self._origin
+        return time if math.isfinite(time) else number / self._rate
+
+    def _picture(self, frame: Any, number: int) -> Iterator[Timed]:
+        try:
+            small = self._reformatter.reformat(
+                frame, width=self.size, height=self.size, format="rgb24", interpolation=Interpolation.AREA
+            )
+            # `rotation` is the counterclockwise turn that the display matrix asks for.
+            turned = np.rot90(small.to_ndarray(), k=round((frame.rotation or 0) / 90) % 4)
+            yield max(self._time(frame, number), 0.0), np.ascontiguousarray(turned, dtype=np.uint8)
+        except FAILURES as error:
+            self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        self.damage = self.damage or f"picture damaged: {describe(error)}"
+
+
+def evenly(count: int, duration: float) -> list[float]:
+    """`count` instants in the middle of equal parts of `duration` seconds."""
+    return [(i + 0.5) * duration / count for i in range(count)]
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """`count` of `items`, evenly spread, or all where there are no more."""
+    if len(items) <= count:
+        return list(items)
+    return [items[int((i + 0.5) * len(items) / count)] for i in range(count)]
+
+
+def from_packets(decoder: PictureDecoder, packets: Sequence[Any], plan: PicturePlan, duration: float) -> list[Timed]:
+    """Frames of a short stream, all of whose packets are here.
+
+    Key frames where there are enough of them; else evenly spaced frames, which costs decoding what lies between.
+    """
+    keys = [packet for packet in packets if packet.is_keyframe and not packet.is_corrupt]
+    if plan.sampling == "keyframes" and len(keys) >= plan.count:
+        found = list(decoder.key_frames(spread(keys, plan.count)))
+        if found:
+            return found
+    return list(decoder.at_times(packets, evenly(plan.count, duration)))
+
+
+def from_seeks(decoder: PictureDecoder, media: Media, plan: PicturePlan, duration: float) -> list[Timed]:
+    """Frames of a long stream: a seek to each instant, and one frame decoded there."""
+    found: dict[float, Frames] = {}
+    for target in evenly(plan.count, duration):
+        packets = _packets_from(media, target)
+        if plan.sampling == "keyframes":
+            frames = decoder.key_frames(_first_key(packets))
+        else:
+            frames = decoder.at_times(_until(packets, target + 30.0), [target])
+        for time, picture in frames:
+            found.setdefault(round(time, 3), picture)
+    return sorted(found.items())
+
+
+def _packets_from(media: Media, seconds: float) -> Iterator[Any]:
+    stream = media.video
+    assert stream is not None
+    try:
+        origin = stream.start_time or 0
+        media.container.seek(origin + int(seconds / stream.time_base), stream=stream, backward=True)
+        for packet in media.container.demux(stream):
+            if packet.dts is not None or packet.size:
+                yield packet
+    except FAILURES:
+        return
+
+
+def _first_key(packets: Iterator[Any]) -> Iterator[Any]:
+    for packet in packets:
+        if packet.is_keyframe:
+            yield packet
+            return
+
+
+def _until(packets: Iterator[Any], seconds: float) -> Iterator[Any]:
+    for packet in packets:
+        yield packet
+        if packet.pts is not None and float(packet.pts * packet.time_base) > seconds:
+            return
