@@ -92,13 +92,6 @@ def cold_items(train: Interactions, n_items: int) -> Mask:
     return cold
 
 
-def light_users(train: Interactions, users: Longs, most: int) -> Mask:
-    """Which of `users` have at most `most` training interactions they liked, `[len(users)]` bool."""
-    liked = np.bincount(train.positives().user, minlength=train.n_users)
-    known = (users >= 0) & (users < len(liked))
-    return np.where(known, liked[np.where(known, users, 0)], 0) <= most
-
-
 def incomplete_items(catalog: Catalog) -> Mask:
     """Items that lack at least one of the modalities the data set has, `[n_items]` bool."""
     features: list[Features] = [f for f in catalog.features.values() if f.present.any()]

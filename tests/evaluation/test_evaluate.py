@@ -7,7 +7,7 @@ import pytest
 
 from avrec.evaluation import metrics
 from avrec.evaluation.evaluate import Yardstick, evaluate_matcher, fused_vectors
-from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items, incomplete_items, light_users
+from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items, incomplete_items
 from avrec.evaluation.truth import Truth
 from avrec.features.base import Features
 from avrec.matching.data import Histories
@@ -75,10 +75,9 @@ def test_categories_are_those_with_most_truth() -> None:
     assert names == ["category=also", "category=big"]
 
 
-def test_cold_light_and_incomplete() -> None:
+def test_cold_and_incomplete() -> None:
     train = interactions_of([(0, 1, 1), (0, 2, -1), (1, 1, 1), (1, 3, 1)], 3)
     assert cold_items(train, 5).tolist() == [True, False, False, False, True]
-    assert light_users(train, np.array([0, 1, 2, -1]), 1).tolist() == [True, False, True, True]
     have = {
         name: Features(name, np.ones((3, 2), np.float32), np.array(present))
         for name, present in (("visual", [True, True, False]), ("audio", [True, False, False]), ("text", [False] * 3))

@@ -48,7 +48,7 @@ def test_only_likes_of_things_not_seen_before_are_truth() -> None:
 
 @given(ROWS, st.data())
 def test_select_keeps_order_of_time_and_users(rows: list[list[int]], data: st.DataObject) -> None:
-    histories = Histories.of(rows, seen=[row + [9] for row in rows], user=list(range(len(rows))))
+    histories = Histories.of(rows, seen=[[*row, 9] for row in rows], user=list(range(len(rows))))
     wanted = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8))
     chosen = select(histories, np.array(wanted, np.int64))
     assert chosen.user.tolist() == wanted

@@ -1,0 +1,59 @@
+"""Stage `evaluate`: every matcher and every twin on the test part, and what the reports and plots need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from avrec.datasets.dataset import Dataset
+from avrec.evaluation import plots, report
+from avrec.evaluation.protocol import TWIN, Evaluated, TestSet, evaluate_all
+from avrec.matching.base import Matcher
+from avrec.matching.data import Catalog
+from avrec.matching.registry import is_disabled, load_matcher
+from avrec.params import Params
+from pipelines.stage import ARTIFACTS, DATA, fresh, run, write_json
+
+MATCHERS = ("popularity", "content", "ease", "two_tower", "hybrid")
+
+
+def work(params: Params) -> None:
+    """Writes `artifacts/evaluation`, `artifacts/evaluation.json` and `artifacts/plots`."""
+    on = TestSet.read(DATA / "valid", DATA / "split", DATA / "features")
+    evaluated = evaluate_all(_matchers(on.catalog), on, params.evaluation)
+    _write_report(evaluated, Dataset(DATA / "valid").meta.synthetic)
+    _write_plots(evaluated)
+
+
+def _matchers(catalog: Catalog) -> Iterator[tuple[str, Matcher]]:
+    """Loads one at a time, twins after the matcher they are of."""
+    for name in MATCHERS:
+        folder = ARTIFACTS / "models" / name
+        if is_disabled(folder):
+            continue
+        print(f"  {name}", flush=True)
+        yield name, load_matcher(folder, catalog)
+        if (folder / "twin").is_dir():
+            yield name + TWIN, load_matcher(folder / "twin", catalog)
+
+
+def _write_report(evaluated: Evaluated, synthetic: bool) -> None:
+    folder = fresh(ARTIFACTS / "evaluation")
+    report.write_per_user(folder / "per_user.parquet", evaluated)
+    write_json(folder / "comparison.json", report.comparison(evaluated))
+    write_json(folder / "test_period.json", evaluated.on.period)
+    plots.write_csv(folder / "projection.csv", plots.projection(evaluated.on.catalog, evaluated.on.categories))
+    write_json(ARTIFACTS / "evaluation.json", report.evaluation(evaluated, synthetic))
+
+
+def _write_plots(evaluated: Evaluated) -> None:
+    training = {name: json.loads((ARTIFACTS / "training" / f"{name}.json").read_text("utf-8")) for name in MATCHERS}
+    folder = ARTIFACTS / "plots"
+    plots.write_csv(folder / "recall_by_k.csv", plots.recall_by_k(evaluated))
+    plots.write_csv(folder / "loss.csv", plots.loss(training))
+    plots.write_csv(folder / "per_category.csv", plots.per_category(evaluated))
+    plots.write_csv(folder / "calibration.csv", plots.calibration_rows(evaluated))
+
+
+if __name__ == "__main__":
+    run("evaluate", work)

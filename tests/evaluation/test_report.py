@@ -1,0 +1,240 @@
+"""The files of an evaluation, from a small real data set on disk through the stage itself."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.decomposition import PCA
+
+from avrec.datasets.dataset import DatasetMeta, write_meta, write_table
+from avrec.evaluation.markdown import comparison_markdown
+from avrec.evaluation.plots import loss, principal_plane
+from avrec.evaluation.report import rounded
+from avrec.features.base import Features
+from avrec.matching.data import Catalog
+from avrec.matching.ease import Ease
+from avrec.matching.loading import load_catalog, load_split
+from avrec.matching.popularity import Popularity
+from avrec.params import EaseParams, EvaluationParams, Params, PopularityParams
+from avrec.schema import FEATURES, INTERACTIONS
+from pipelines import evaluate as stage
+
+N_ITEMS, N_USERS = 40, 60
+PARAMS = Params(evaluation=EvaluationParams(ks=(5, 10), primary_k=10, bootstrap=200))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Data, features and models as the earlier stages leave them; two matchers fitted, the others switched off."""
+    from avrec.datasets.dataset import Dataset
+
+    monkeypatch.chdir(tmp_path)
+    _write_data(np.random.default_rng(1))
+    catalog = load_catalog(Dataset(Path("data/valid")), Path("data/features"))
+    split = load_split(Path("data/split"), catalog)
+    for matcher in (Popularity(PopularityParams()), Ease(EaseParams(l2=10))):
+        matcher.fit(catalog, split.train)
+        matcher.save(Path("artifacts/models") / matcher.name)
+    for name in ("content", "two_tower", "hybrid"):
+        _write_json(Path(f"artifacts/models/{name}/settings.json"), {"name": name, "disabled": True})
+    for name in stage.MATCHERS:
+        _write_json(Path(f"artifacts/training/{name}.json"), {"settings": {}, "epochs": [], "val": {}})
+    return tmp_path
+
+
+def _write_data(rng: np.random.Generator) -> None:
+    ids = [f"i{i}" for i in range(N_ITEMS)]
+    folder = Path("data/valid")
+    write_meta(folder, DatasetMeta("demo", True, "2026-03-01T00:00:00Z", True, None, "0" * 16))
+    kinds = ["jazz" if i % 2 else "cats" for i in range(N_ITEMS)]
+    write_table(folder, "items", pa.table({"item_id": ids, "media_type": ["video"] * N_ITEMS, "category": kinds}))
+    pairs = [(u, int(i)) for u in range(N_USERS) for i in rng.choice(N_ITEMS, 14, replace=False)]
+    rng.shuffle(pairs)
+    late = [p for p in pairs if p[1] >= N_ITEMS - 6]  # the newest items: in nobody's training
+    ordered = [p for p in pairs if p[1] < N_ITEMS - 6] + late
+    labels = ["positive" if (u + i) % 2 else "negative" for u, i in ordered]
+    table = INTERACTIONS.conform(
+        pa.table(
+            {
+                "user_id": [f"u{u}" for u, _ in ordered],
+                "item_id": [f"i{i}" for _, i in ordered],
+                "timestamp": pa.array(np.arange(len(ordered)) * 3_600_000_000, pa.timestamp("us", "UTC")),
+                "event": ["view"] * len(ordered),
+                "label": labels,
+                "weight": [1.0] * len(ordered),
+            }
+        )
+    )
+    a, b = int(len(ordered) * 0.6), int(len(ordered) * 0.75)
+    Path("data/split").mkdir(parents=True)
+    for name, part in (("train", table[:a]), ("val", table[a:b]), ("test", table[b:])):
+        pq.write_table(part, f"data/split/{name}.parquet")
+    _write_json(Path("data/split/slices.json"), {"light_users": [f"u{u}" for u in range(10)]})
+    rows = {"item_id": ids, "vector": rng.normal(size=(N_ITEMS, 8)).tolist(), "present": [True] * N_ITEMS}
+    for modality in ("visual", "text"):
+        target = Path(f"data/features/{modality}/features")
+        target.mkdir(parents=True)
+        rows["present"] = [modality == "text" or i % 3 > 0 for i in range(N_ITEMS)]
+        rows["vector"] = [v if p else [] for v, p in zip(rows["vector"], rows["present"], strict=True)]
+        pq.write_table(FEATURES.conform(pa.table(rows)), target / "part-00.parquet")
+        rows["vector"] = rng.normal(size=(N_ITEMS, 8)).tolist()
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def read(path: str) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def test_the_stage_writes_all_that_others_read(checkout: Path) -> None:
+    stage.work(PARAMS)
+    found = read("artifacts/evaluation.json")
+    assert found["synthetic"] is True
+    assert found["primary"] == "ndcg@10"
+    assert list(found["matchers"]) == ["ease", "popularity"]
+    assert found["best_single"] in found["matchers"]
+    slices = {"all", "cold_all", "cold_only", "light_users", "missing_modality", "category=cats", "category=jazz"}
+    assert set(found["counts"]) == slices
+    names = ("recall", "precision", "f1", "ndcg", "map", "mrr", "hit_rate", "coverage", "novelty", "gini", "ild")
+    for per_slice in found["matchers"].values():
+        assert set(per_slice) == slices
+        assert set(per_slice["all"]) == {f"{name}@{k}" for name in names for k in (5, 10)}
+        assert set(per_slice["category=jazz"]) == {f"{name}@10" for name in names}
+    assert found["decision"]["ease"]["positives"] > 0
+    assert found["decision"]["ease"]["majority"]["accuracy"] > 0
+    lower, upper = found["intervals"]["ease"]["all"]["ndcg@10"]
+    assert lower < found["matchers"]["ease"]["all"]["ndcg@10"] < upper
+    assert read("artifacts/evaluation/test_period.json")["from"].startswith("1970-01-")
+    assert read("artifacts/evaluation/comparison.json") == {}  # no hybrid, nothing to compare
+
+
+def test_people_stand_behind_every_mean(checkout: Path) -> None:
+    stage.work(PARAMS)
+    found = read("artifacts/evaluation.json")
+    table = pq.read_table("artifacts/evaluation/per_user.parquet").to_pandas()
+    means = table.groupby(["matcher", "slice"])["ndcg@10"].agg(["mean", "size"])
+    for (matcher, name), row in means.iterrows():
+        assert row["mean"] == pytest.approx(found["matchers"][matcher][name]["ndcg@10"], abs=1e-6)
+        assert row["size"] == found["counts"][name]
+    people = [g["user_id"].tolist() for _, g in table[table["slice"] == "all"].groupby("matcher")]
+    assert people[0] == people[1]
+
+
+def test_equal_inputs_give_equal_bytes(checkout: Path) -> None:
+    def hashes() -> dict[str, str]:
+        stage.work(PARAMS)
+        files = sorted(p for p in Path("artifacts").rglob("*") if p.is_file())
+        return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+    assert hashes() == hashes()
+
+
+def test_the_hybrid_is_compared_with_everybody(checkout: Path) -> None:
+    from avrec.evaluation.protocol import TestSet, evaluate_all
+    from avrec.evaluation.report import comparison
+    from avrec.matching.registry import load_matcher
+
+    on = TestSet.read(Path("data/valid"), Path("data/split"), Path("data/features"))
+    load = [
+        (name, load_matcher(Path("artifacts/models") / name, on.catalog)) for name in ("popularity", "ease", "ease")
+    ]
+    named = [(name, matcher) for name, (_, matcher) in zip(("popularity", "ease", "hybrid"), load, strict=True)]
+    evaluated = evaluate_all(named, on, PARAMS.evaluation)
+    assert evaluated.best_single in ("popularity", "ease")
+    found = comparison(evaluated)
+    assert set(found) == {"popularity", "ease"}
+    assert found["ease"]["all"]["difference"] == found["ease"]["all"]["lower"] == 0
+    assert found["popularity"]["all"]["users"] == len(on.slices[0])
+    markdown = comparison_markdown({**_evaluation(evaluated), "synthetic": True}, _evaluation(evaluated))
+    assert "Synthetic data" in markdown
+    assert "| challenger | champion | popularity | ease |" in markdown
+
+
+def _evaluation(evaluated: object) -> dict:
+    from avrec.evaluation.report import evaluation
+
+    return evaluation(evaluated, False)  # type: ignore[arg-type]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_plots_are_tidy(checkout: Path) -> None:
+    stage.work(PARAMS)
+    rows = {p.stem: _rows(p) for p in sorted(Path("artifacts/plots").glob("*.csv"))}
+    assert set(rows) == {"calibration", "loss", "per_category", "recall_by_k"}
+    assert [r["k"] for r in rows["recall_by_k"] if r["matcher"] == "ease"] == ["5", "10"]
+    assert {r["category"] for r in rows["per_category"]} == {"cats", "jazz"}
+    assert all(0 <= float(r["observed"]) <= 1 for r in rows["calibration"])
+    projected = _rows(Path("artifacts/evaluation/projection.csv"))
+    assert [r["item_id"] for r in projected] == [f"i{i}" for i in range(N_ITEMS)]
+
+
+def test_only_matchers_that_report_a_loss_are_in_the_loss_plot() -> None:
+    training = {
+        "ease": {"epochs": [{"l2": 10.0, "ndcg@20": 0.1}]},
+        "two_tower": {"epochs": [{"loss": 2.0, "ndcg@20": 0.1}, {"loss": 1.0, "ndcg@20": 0.2}]},
+        "content": {"disabled": True},
+    }
+    assert loss(training)[1:] == [
+        ["two_tower", 1, "loss", 2.0],
+        ["two_tower", 1, "ndcg@20", 0.1],
+        ["two_tower", 2, "loss", 1.0],
+        ["two_tower", 2, "ndcg@20", 0.2],
+    ]
+
+
+def test_the_projection_is_the_principal_plane() -> None:
+    rng = np.random.default_rng(4)
+    vectors = (rng.normal(size=(80, 12)) * np.linspace(3, 0.5, 12)).astype(np.float32)
+    ours, theirs = principal_plane(vectors), PCA(2, svd_solver="full").fit_transform(vectors.astype(np.float64))
+    np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=1e-3)
+    longest = np.abs(ours).argmax(axis=0)
+    assert (ours[longest, [0, 1]] > 0).all()
+
+
+def test_a_line_has_a_projection_too() -> None:
+    points = principal_plane(np.arange(5, dtype=np.float32)[:, None])
+    np.testing.assert_allclose(np.abs(points[:, 0]), [2, 1, 0, 1, 2], atol=1e-9)
+    np.testing.assert_allclose(points[:, 1], 0)
+
+
+def test_what_has_no_value_is_left_out() -> None:
+    assert rounded({"a": float("nan"), "b": {"c": 1 / 3}, "d": 2}) == {"b": {"c": 0.333333}, "d": 2}
+
+
+def test_markdown_without_champion_and_true_negatives() -> None:
+    page = comparison_markdown(
+        {
+            "primary": "ndcg@10",
+            "matchers": {"hybrid": {"all": {"ndcg@10": 0.5}}, "a|b": {"all": {"ndcg@10": 0.25}}},
+            "counts": {"all": 7, "category=x|y": 2},
+            "intervals": {"hybrid": {"all": {"ndcg@10": [0.4, 0.6]}}},
+            "decision": {"hybrid": "n/a"},
+        }
+    )
+    assert "| NDCG@10 | 0.5000 (0.4000 to 0.6000) | 0.2500 |" in page
+    assert "category=x\\|y" in page
+    assert "champion" not in page
+    assert "n/a: the data set has no true negatives." in page
+    assert "ynthetic" not in page
+
+
+def test_a_catalogue_without_features_has_no_projection() -> None:
+    from avrec.evaluation.plots import projection
+
+    codes = np.full(3, -1, np.int32)
+    none: dict[str, Features] = {}
+    catalog = Catalog(("a", "b", "c"), np.zeros(3, np.int64), codes, codes, ("video",) * 3, none)
+    assert projection(catalog, (None, None, None)) == [["item_id", "x", "y", "category"]]
