@@ -1,8 +1,8 @@
 """Train, validation and test: one global cut through time, so that the future never reaches training.
 
-The instants at which the cuts fall are quantiles of the time of all interactions; interactions of one instant are never
-separated. Data sets without time keep the split they bring. What is missing from a given split is taken from it by a rule
-that needs no chance: see `given_split`.
+The instants at which the cuts fall are quantiles of the time of all interactions; interactions of one instant are
+never separated. Data sets without time keep the split they bring. What is missing from a given split is taken from it
+by a rule that needs no chance: see `given_split`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class SplitResult:
     Attributes:
         parts: Tables by name: train, val, test.
         slices: `cold_items_val`, `cold_items_test`: items of that part without any training interaction;
-            `light_users`: people with at most `light_user_max` training interactions, none included. Ids in the order of
-            first appearance.
+            `light_users`: people with at most `light_user_max` training interactions, none included. Ids in the
+            order of first appearance.
         boundaries: ISO instants at which val and test begin; None without time.
     """
 
@@ -77,8 +77,8 @@ def split_interactions(interactions: pa.Table, params: SplitParams, has_time: bo
     for name, table in parts.items():
         if not table.num_rows:
             raise DataError(
-                f"split: {name} is empty ({interactions.num_rows} interactions in all). Bring more interactions, or change "
-                "split.val and split.test in params.yaml."
+                f"split: {name} is empty ({interactions.num_rows} interactions in all). Bring more interactions, "
+                "or change split.val and split.test in params.yaml."
             )
     return SplitResult(parts, _slices(parts, params.light_user_max), _boundaries(parts, has_time))
 
@@ -95,7 +95,8 @@ def by_time(interactions: pa.Table, params: SplitParams) -> Codes:
     if not len(ordered):
         raise DataError("split: there are no interactions. Import some, or see docs/data.md on generating them.")
     starts = [ordered[min(int(np.floor(len(ordered) * share)), len(ordered) - 1)] for share in _shares(params)]
-    return np.searchsorted(np.array(starts), time, side="right").astype(np.int8)
+    codes: Codes = np.searchsorted(np.array(starts), time, side="right").astype(np.int8)
+    return codes
 
 
 def _shares(params: SplitParams) -> tuple[float, float]:
@@ -105,8 +106,8 @@ def _shares(params: SplitParams) -> tuple[float, float]:
 def given_split(interactions: pa.Table) -> Codes:
     """Part of every row `[n]` as the data set gives it.
 
-    Where no test is given, every second person of val (in the order of first appearance) becomes the test; where no val is
-    given, every second person of test becomes val. Which half is which depends on nothing but the order of the rows.
+    Where no test is given, every second person of val (in the order of first appearance) becomes the test; where no
+    val is given, every second person of test becomes val. Which half is which depends only on the order of the rows.
     """
     given = interactions["given_split"]
     unknown = sorted(set(pc.unique(given).to_pylist()) - set(PARTS), key=str)
@@ -114,7 +115,7 @@ def given_split(interactions: pa.Table) -> Codes:
         raise DataError(
             f"split: given_split holds {unknown}; expected one of {list(PARTS)} in a data set without time."
         )
-    codes = pc.index_in(given, value_set=pa.array(PARTS)).to_numpy().astype(np.int8)
+    codes: Codes = pc.index_in(given, value_set=pa.array(PARTS)).to_numpy().astype(np.int8)
     present = {PARTS[code] for code in np.unique(codes)}
     if "train" not in present or len(present) < 2:
         raise DataError(

@@ -1,11 +1,12 @@
 """Pseudonyms of people: HMAC-SHA256 of the raw id under a key that stays in this home.
 
-Without the key a pseudonym cannot be linked to an id, not even by trying all ids; with it `erase` and look-ups work. The
-key never lands in data, logs or git; its fingerprint does, so that data made under two keys are not mixed.
+Without the key a pseudonym cannot be linked to an id, not even by trying all ids; with it look-ups and erasure work.
+The key never lands in data, logs or git; its fingerprint does, so that data made under two keys are not mixed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -82,9 +83,7 @@ def _make_key(path: Path) -> None:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(KEY_BYTES) + "\n")
         # A link, not a rename: if another process was first, its key stays.
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            pass
     finally:
         temporary.unlink()

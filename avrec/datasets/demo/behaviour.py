@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from avrec.datasets.demo.catalogue import Catalogue, Reals
+from avrec.datasets.demo.catalogue import Catalogue, Ints, Reals
 from avrec.datasets.demo.taste import Taste
 from avrec.datasets.demo.words import BLAME, NEUTRAL, PRAISE, SUBTOPICS
 
 DAY = 86_400.0
-SHOWN = 10
-LOOKED_AT = 6.0
+SHOWN = 7
+LOOKED_AT = 4.9
 """Expected number of items looked at in a session of `SHOWN`; sets how many sessions a person has."""
 
-CHANNELS = {"trending": 0.25, "new": 0.15, "search": 0.30, "random": 0.30}
+CHANNELS = {"trending": 0.25, "new": 0.15, "search": 0.40, "random": 0.20}
 FRESH_DAYS = 6.0
 TREND_HALF_LIFE = 10.0
 
@@ -65,7 +65,7 @@ class Simulation:
     def _sessions(self, per_user: float) -> tuple[Reals, list[Session]]:
         """A skewed number of sessions a person, most of them in the evening."""
         n_users, rng = len(self.seen), self.rng
-        sigma = 0.85
+        sigma = 0.7
         wanted = per_user * rng.lognormal(-(sigma**2) / 2, sigma, n_users)
         joined = np.where(
             rng.random(n_users) < 0.7, rng.uniform(-90, 0, n_users), rng.uniform(0, 0.85, n_users) * self.days
@@ -79,7 +79,7 @@ class Simulation:
         return joined, sorted(sessions, key=lambda session: (session.start, session.user))
 
     def _play(self, session: Session) -> None:
-        """Shows up to ten items, one after the other."""
+        """Shows a few items, one after the other."""
         day = session.start / DAY
         affinity = self.taste.at(session.user, day / self.days)
         shown = self._slate(session.user, day, affinity)
@@ -96,7 +96,7 @@ class Simulation:
             self.log.impressions.append({"user": session.user, "item": int(item), "at": moment, "rank": position + 1,
                                          "outcome": outcome})  # fmt: skip
 
-    def _slate(self, user: int, day: float, affinity: Reals) -> np.ndarray:
+    def _slate(self, user: int, day: float, affinity: Reals) -> Ints:
         """Items to show, drawn without replacement from the mix of channels."""
         self._cool(day)
         age = day - self.catalogue.published
@@ -105,7 +105,7 @@ class Simulation:
         draw = {
             "trending": self.heat,
             "new": np.exp(-np.maximum(age, 0) / FRESH_DAYS),
-            "search": np.exp(1.6 * affinity),
+            "search": np.exp(2.0 * affinity),
             "random": np.ones_like(affinity),
         }
         mix = np.zeros_like(affinity)
@@ -125,7 +125,7 @@ class Simulation:
         """One play: how much was watched, what was done, what was written. Returns event and seconds."""
         rng = self.rng
         felt = affinity + 0.5 * rng.normal()
-        ratio = float(np.clip(1.25 / (1.0 + np.exp(-2.2 * (felt - 0.15))) + 0.05 * rng.normal(), 0.0, 1.6))
+        ratio = float(np.clip(1.25 / (1.0 + np.exp(-2.2 * (felt - 0.35))) + 0.05 * rng.normal(), 0.0, 1.6))
         event = self._event(ratio, felt)
         label, weight = judge(event, ratio)
         watched = ratio * float(self.catalogue.duration[item])

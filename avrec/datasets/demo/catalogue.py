@@ -108,7 +108,7 @@ def _creators(topic: Ints, rng: np.random.Generator) -> Ints:
     appetite = rng.gamma(1.0, 1.0, n) + 0.05
     fits = np.where(home[None, :] == topic[:, None], 1.0, 0.03) * appetite[None, :]
     draws = np.cumsum(fits / fits.sum(axis=1, keepdims=True), axis=1)
-    return np.minimum((draws < rng.random((len(topic), 1))).sum(axis=1), n - 1)
+    return np.asarray(np.minimum((draws < rng.random((len(topic), 1))).sum(axis=1), n - 1), np.int64)
 
 
 def _publication(n: int, days: int, rng: np.random.Generator) -> Reals:

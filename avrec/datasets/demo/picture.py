@@ -57,7 +57,8 @@ def _lookup(name: str, rng: np.random.Generator) -> Frame:
 
 def _rings(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Field) -> Field:
     radius = np.hypot(grid[0], grid[1])
-    return 0.5 + 0.5 * np.sin(radius * (9 + 9 * p["scale"]) - t * (3 + 4 * p["speed"]) + 6 * p["phase"])
+    wave = np.sin(radius * (9 + 9 * p["scale"]) - t * (3 + 4 * p["speed"]) + 6 * p["phase"])
+    return np.asarray(0.5 + 0.5 * wave, np.float32)
 
 
 def _stripes(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Field) -> Field:
@@ -68,13 +69,13 @@ def _stripes(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Fi
 def _checker(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Field) -> Field:
     size = 2.5 + 2.5 * p["scale"]
     cells = np.floor(grid[0] * size + t * 0.6 * p["speed"]) + np.floor(grid[1] * size)
-    return cells % 2 * 0.5 + 0.08 * noise
+    return np.asarray(cells % 2 * 0.5 + 0.08 * noise, np.float32)
 
 
 def _plasma(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Field) -> Field:
     x, y = grid
     wave = np.sin(x * (1 + p["scale"]) + t * 0.7) + np.sin(y * 1.7 - t * 0.5 + 6 * p["phase"])
-    return 0.5 + 0.25 * (wave + np.sin((x + y) * 1.2 + t * p["speed"])) * 0.9
+    return np.asarray(0.5 + 0.225 * (wave + np.sin((x + y) * 1.2 + t * p["speed"])), np.float32)
 
 
 def _dots(grid: tuple[Field, Field], t: float, p: dict[str, float], noise: Field) -> Field:

@@ -109,7 +109,7 @@ def _rain(t: Wave, rng: np.random.Generator) -> Wave:
     for moment in rng.uniform(0, t[-1], int(60 * t[-1])):
         part = _time(0.012)
         _add(wave, moment, rng.uniform(0.2, 1.2) * rng.normal(size=len(part)) * np.exp(-part * 400))
-    return wave
+    return np.asarray(wave)
 
 
 def _engine(t: Wave, rng: np.random.Generator) -> Wave:

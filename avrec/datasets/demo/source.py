@@ -13,7 +13,7 @@ import pyarrow as pa
 from avrec.datasets.base import Source
 from avrec.datasets.dataset import Dataset, DatasetMeta, write_meta, write_table
 from avrec.datasets.demo import behaviour, dirt
-from avrec.datasets.demo.catalogue import Catalogue, make_catalogue, words
+from avrec.datasets.demo.catalogue import Catalogue, Reals, make_catalogue, words
 from avrec.datasets.demo.render import clips_of, render_all
 from avrec.datasets.demo.taste import Taste, make_taste
 from avrec.datasets.demo.words import CATEGORIES
@@ -111,7 +111,7 @@ def _rehash(items: list[Row], media: Path) -> None:
         row["media_sha256"] = sha256_of(path) if path.is_file() else None
 
 
-def _users(taste: Taste, users: list[str], joined: np.ndarray, start: datetime, seed: int) -> list[Row]:
+def _users(taste: Taste, users: list[str], joined: Reals, start: datetime, seed: int) -> list[Row]:
     rng = np.random.default_rng([seed, 7])
     return [
         {

@@ -1,8 +1,8 @@
 """What demo people like. Written before any matcher and frozen; no matcher may know its form.
 
-A person has a liking for every topic, sub-topic, look, sound and creator, a share of it held in common with a community.
-How much each of the four counts differs from person to person. Likings drift from one state at the start of the
-period to another at its end.
+A person has a liking for every topic, sub-topic, look, sound and creator, a share of it held in common with a
+community. How much each of the four counts differs from person to person. Likings drift from one state at the start of
+the period to another at its end.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from avrec.datasets.demo.catalogue import LOOKS, SOUNDS, Catalogue, Reals
 from avrec.datasets.demo.words import CATEGORIES, SUBTOPICS
 
 COMMUNITIES = 8
-COMMON = 0.55
+COMMON = 0.7
 """Share of the variance of a liking that a community holds in common."""
 
-DRIFT = 0.35
+DRIFT = 0.25
 """Share of the variance of a liking that changes between start and end of the period."""
 
 ASPECTS = ("topic", "look", "sound", "creator")
@@ -39,7 +40,7 @@ class Taste:
 
     early: Reals
     late: Reals
-    community: np.ndarray
+    community: npt.NDArray[np.int64]
 
     def at(self, user: int, moment: float) -> Reals:
         """Affinity of one person to all items `[n_items]` at `moment` (0 start, 1 end of the period)."""
@@ -70,7 +71,7 @@ def make_taste(catalogue: Catalogue, users: int, seed: int) -> Taste:
     return Taste(early + quality, late + quality, community)
 
 
-def _likings(kinds: int, community: np.ndarray, rng: np.random.Generator) -> tuple[Reals, Reals]:
+def _likings(kinds: int, community: npt.NDArray[np.int64], rng: np.random.Generator) -> tuple[Reals, Reals]:
     """Likings `[n_users, kinds]`, standard normal, at the start and at the end."""
     own = rng.normal(size=(len(community), kinds))
     shared = rng.normal(size=(COMMUNITIES, kinds))[community]
