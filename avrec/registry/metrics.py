@@ -1,0 +1,115 @@
+"""The numbers of a run as MLflow metrics. Names are chosen for the page that compares two runs.
+
+`test/...` is the model that would be deployed, over all test users; `test_SLICE/...` the same over a slice;
+`baselines/MATCHER/...` the others; `gain/over_MATCHER...` the paired difference with its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from avrec.registry.naming import legal, numbers, slice_prefix
+from avrec.registry.report import Report
+
+DEPLOYED = "hybrid"
+TWIN = "+shuffled"
+_COMPARED_SLICES = ("all", "cold_all", "cold_only")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric; `step` is the epoch or the length of the list where that is meant."""
+
+    name: str
+    value: float
+    step: int = 0
+
+
+def points(report: Report, timings: Mapping[str, float]) -> list[Point]:
+    """Every metric of a run; equal reports give equal points, timings aside."""
+    found = [
+        *_deployed(report),
+        *_others(report),
+        *_gains(report.json("artifacts/evaluation/comparison.json", {})),
+        *_named("decision", _decision(report)),
+        *_named("test_users", report.evaluation.get("counts")),
+        *_training(report),
+        *_named("data/validation", report.json("artifacts/validation.json", {})),
+        *_named("data/split", report.json("artifacts/split.json", {})),
+        *(Point(legal(f"seconds/{stage}"), seconds) for stage, seconds in timings.items()),
+    ]
+    if timings:
+        found.append(Point("seconds/all", sum(timings.values())))
+    return found
+
+
+def matcher_table(report: Report) -> dict[str, list[Any]]:
+    """All matchers over all slices, one row each, as columns for `mlflow.log_table`."""
+    matchers: dict[str, dict[str, dict[str, float]]] = report.evaluation.get("matchers", {})
+    counts = report.evaluation.get("counts", {})
+    metrics = list(dict.fromkeys(m for slices in matchers.values() for values in slices.values() for m in values))
+    rows = [(matcher, name, values) for matcher, slices in matchers.items() for name, values in slices.items()]
+    table: dict[str, list[Any]] = {
+        "matcher": [matcher for matcher, _, _ in rows],
+        "slice": [name for _, name, _ in rows],
+        "users": [counts.get(name) for _, name, _ in rows],
+        "synthetic data": [report.synthetic] * len(rows),
+    }
+    return table | {metric: [values.get(metric) for _, _, values in rows] for metric in metrics}
+
+
+def _deployed(report: Report) -> Iterator[Point]:
+    cut = "@" + report.primary.split("@")[-1]
+    for name, values in report.evaluation.get("matchers", {}).get(DEPLOYED, {}).items():
+        for metric, value in numbers(values):
+            if name == "all" or metric.endswith(cut):  # slices at the primary cut only, or the page is too long
+                yield Point(f"{slice_prefix(name)}/{legal(metric)}", value)
+            if name == "all" and "@" in metric:
+                kind, k = metric.split("@")
+                yield Point(f"test_by_k/{legal(kind)}", value, int(k))
+
+
+def _others(report: Report) -> Iterator[Point]:
+    recall = "recall@" + report.primary.split("@")[-1]
+    for matcher, slices in report.evaluation.get("matchers", {}).items():
+        for name in _COMPARED_SLICES:
+            for metric in (report.primary, recall):
+                value = slices.get(name, {}).get(metric)
+                if matcher != DEPLOYED and isinstance(value, (int, float)):
+                    group = "shuffled_twins" if matcher.endswith(TWIN) else "baselines"
+                    part = "" if name == "all" else f"{name}/"
+                    yield Point(legal(f"{group}/{matcher.removesuffix(TWIN)}/{part}{metric}"), float(value))
+
+
+def _gains(comparison: Mapping[str, Any]) -> Iterator[Point]:
+    for other, slices in comparison.items():
+        group = "content_is_worth" if other == DEPLOYED + TWIN else f"gain/over_{other}"
+        if other == DEPLOYED + TWIN or not other.endswith(TWIN):
+            for name in _COMPARED_SLICES:
+                found = slices.get(name, {})
+                part = "" if name == "all" else f"{name}/"
+                for value in ("difference", "lower", "upper"):
+                    if value in found:
+                        yield Point(legal(f"{group}/{part}{value}"), float(found[value]))
+
+
+def _decision(report: Report) -> Any:
+    decisions = report.evaluation.get("decision")
+    return decisions.get(DEPLOYED) if isinstance(decisions, Mapping) else None
+
+
+def _training(report: Report) -> Iterator[Point]:
+    for matcher, said in report.training.items():
+        for epoch, values in enumerate(said.get("epochs") or [], start=1):
+            for metric, value in numbers(values):
+                if metric != "epoch":
+                    yield Point(legal(f"training/{matcher}/{metric}"), value, epoch)
+        yield from _named(f"validation/{matcher}", said.get("val"))
+
+
+def _named(prefix: str, values: Any) -> Iterator[Point]:
+    if isinstance(values, Mapping):
+        for name, value in numbers(values):
+            yield Point(legal(f"{prefix}/{name.replace('.', '/')}"), value)

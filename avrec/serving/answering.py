@@ -1,0 +1,171 @@
+"""Requests to lists: one person or history a request, with its own length and filters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avrec.errors import DataError
+from avrec.matching.data import Histories
+from avrec.recommend.bundle import Bundle, Lists
+from avrec.recommend.filters import ItemFilter
+from avrec.registry.hashing import dvc_md5
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_K, LARGEST_K = 10, 1000
+LARGEST_BATCH, LARGEST_HISTORY = 1000, 10_000
+_FIELDS = ("user_id", "history", "k", "filters")
+_FILTERS = ("media_types", "categories", "languages", "exclude")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question.
+
+    Attributes:
+        user_id: Pseudonym; None for a history, or for the default list.
+        history: Item ids, oldest first; None to use what the model knows of the user.
+        k: Length of the list.
+        filters: What may be listed.
+    """
+
+    user_id: str | None
+    history: tuple[str, ...] | None
+    k: int
+    filters: ItemFilter
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Request:
+        """Checks one row of a request.
+
+        Raises:
+            DataError: names the field, what was expected and what came.
+        """
+        unknown = [name for name in values if name not in _FIELDS and _given(values[name])]
+        if unknown:
+            raise DataError(f"request: unknown fields {unknown}; expected {list(_FIELDS)}.")
+        user = values.get("user_id") if _given(values.get("user_id")) else None
+        history = _strings("history", values.get("history"), LARGEST_HISTORY)
+        if user is not None and not isinstance(user, str):
+            raise DataError(f"user_id: expected a string, got {user!r:.80}.")
+        return cls(user, history, _length(values.get("k")), _filter(values.get("filters")))
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A loaded bundle that answers requests.
+
+    Example:
+        ```python
+        answerer = Answerer.load(Path("artifacts/bundle"))
+        answerer.answer([{"history": ["i1", "i2"], "k": 5}])[0]["items"][0]["item_id"]
+        ```
+    """
+
+    bundle: Bundle
+
+    @classmethod
+    def load(cls, folder: Path, expected_md5: str | None = None) -> Answerer:
+        """Reads a bundle, after comparing it with the hash it was logged with.
+
+        Raises:
+            DataError: it is not the bundle that was logged.
+        """
+        if expected_md5 and dvc_md5(folder) != expected_md5:
+            raise DataError(f"{folder} was changed after it was logged (expected {expected_md5}); it is not loaded.")
+        return cls(Bundle.load(folder))
+
+    def answer(self, requests: pd.DataFrame | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One answer a request, in order: `{"user_id", "known", "items"}`.
+
+        Raises:
+            DataError: a request is wrong; names its number and field.
+        """
+        rows = list(requests) if isinstance(requests, Sequence) else requests.to_dict(orient="records")
+        if len(rows) > LARGEST_BATCH:
+            raise DataError(f"request: expected at most {LARGEST_BATCH} rows, got {len(rows)}; send them in parts.")
+        answers = []
+        for number, row in enumerate(rows):
+            try:
+                answers.append(self.answer_one(Request.parse(row)))
+            except DataError as error:
+                raise DataError(f"request {number}: {error}") from error
+        return answers
+
+    def answer_one(self, request: Request) -> dict[str, Any]:
+        """The list of one request; a user the model never saw gets what it has for somebody unknown."""
+        known = request.user_id in self.bundle.user_index
+        histories = self._history(request)
+        lists = self.bundle.recommend(histories, request.k, self.bundle.allowed(request.filters), fast=True)
+        answer: dict[str, Any] = {"known": known, "items": self._items(lists)}
+        return answer if request.user_id is None else {"user_id": request.user_id, **answer}
+
+    def _history(self, request: Request) -> Histories:
+        if request.history is not None:
+            return self.bundle.history(request.history)
+        return self.bundle.histories_of([request.user_id or ""])  # "" is nobody: an empty history
+
+    def _items(self, lists: Lists) -> list[dict[str, Any]]:
+        titles = self.bundle.items["title"]
+        ids, found = self.bundle.catalog.item_ids, []
+        names = lists.reasons.names()[0] if lists.reasons else []
+        for rank, (item, score) in enumerate(zip(lists.items[0].tolist(), lists.scores[0].tolist(), strict=True)):
+            if item < 0:
+                break
+            reason = int(lists.reasons.item[0, rank]) if lists.reasons else -1
+            values = {
+                "rank": rank + 1,
+                "item_id": ids[item],
+                "title": titles[item].as_py(),
+                "score": score,
+                "reason_kind": names[rank] if names else "none",
+                "reason_item_id": ids[reason] if reason >= 0 else None,
+            }
+            found.append({name: value for name, value in values.items() if value is not None})
+        return found
+
+
+def _given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _strings(name: str, value: Any, most: int) -> tuple[str, ...] | None:
+    if not _given(value):
+        return None
+    values = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
+        raise DataError(f"{name}: expected a list of strings, got {value!r:.80}.")
+    if len(values) > most:
+        raise DataError(f"{name}: expected at most {most} entries, got {len(values)}.")
+    return tuple(values)
+
+
+def _length(value: Any) -> int:
+    if not _given(value):
+        return DEFAULT_K
+    if isinstance(value, bool) or int(value) != value or not 1 <= int(value) <= LARGEST_K:
+        raise DataError(f"k: expected a whole number from 1 to {LARGEST_K}, got {value!r:.80}.")
+    return int(value)
+
+
+def _filter(value: Any) -> ItemFilter:
+    if not _given(value):
+        return ItemFilter()
+    if isinstance(value, str):
+        value = json.loads(value)
+    unknown = [name for name in value if name not in _FILTERS]
+    if unknown:
+        raise DataError(f"filters: unknown names {unknown}; expected {list(_FILTERS)}.")
+    found = {name: _strings(f"filters.{name}", value.get(name), LARGEST_HISTORY) for name in _FILTERS}
+    return ItemFilter(
+        media_types=found["media_types"],
+        categories=found["categories"],
+        languages=found["languages"],
+        exclude=found["exclude"] or (),
+    )
