@@ -35,9 +35,14 @@ def run(name: str, work: Callable[[Params], None]) -> None:
     print(f"{name}: done in {seconds:.1f} s", flush=True)
 
 
+def run_id() -> str:
+    """Name of the run; `AVREC_RUN_ID` is set by whoever runs many."""
+    return os.environ.get("AVREC_RUN_ID", "local")
+
+
 def timings_folder() -> Path:
-    """Where this run's timings are; `AVREC_RUN_ID` is set by whoever runs many runs."""
-    return settings().home / "timings" / os.environ.get("AVREC_RUN_ID", "local")
+    """Where this run's timings are."""
+    return settings().home / "timings" / run_id()
 
 
 def record_seconds(name: str, seconds: float) -> None:

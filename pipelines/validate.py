@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from avrec.datasets.dataset import Dataset
-from avrec.media.probe import probe_many
+from avrec.media.probe import probe_items
 from avrec.params import Params
 from avrec.settings import settings
 from avrec.validation.docs import render
 from avrec.validation.gx import Validator
 from avrec.validation.validate import Validation, check_whole, clean_dataset, write_media
-from pipelines.stage import ARTIFACTS, DATA, fresh, run, write_json
+from pipelines.stage import ARTIFACTS, DATA, fresh, run, run_id, write_json
 
 
 def work(params: Params) -> None:
@@ -24,7 +24,7 @@ def work(params: Params) -> None:
     write_json(results / "profile.json", result.profile)
     write_json(ARTIFACTS / "validation.json", result.metrics())
     # Pages differ from run to run and are for people: beside the outputs, and there even when the data may not pass.
-    page = render(results / "results.json", settings().reports / "data_docs")
+    page = render(results / "results.json", settings().reports / "data_docs" / run_id())
     print(f"validate: data docs at {page}", flush=True)
     result.raise_if_critical()
 
