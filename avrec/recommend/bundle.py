@@ -1,0 +1,255 @@
+"""The deployable model: a folder that holds the catalogue, its vectors, the matchers and people's histories.
+
+`refit` writes it, MLflow keeps it, serving and the recommendation tables read it. It needs nothing but `avrec`: no data
+set, no network, no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from avrec.datasets.dataset import write_table
+from avrec.errors import DataError
+from avrec.features.base import Features
+from avrec.matching.base import BLOCK, Matcher, Reasons, mask_scores, save_arrays, top_k
+from avrec.matching.data import Catalog, Floats, Histories, Ints, Longs, Mask
+from avrec.matching.loading import catalog_of
+from avrec.matching.registry import load_matcher
+from avrec.recommend.catalogs import extend_features, extend_items
+from avrec.recommend.diversity import spread
+from avrec.recommend.filters import ItemFilter, allowed_items
+from avrec.schema import ITEMS
+
+FORMAT = 1
+INFO = "bundle.json"
+
+_CANDIDATES = 4
+"""How many times the length of a list diversity chooses from."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What some people get.
+
+    Attributes:
+        items: Catalogue indices `[n, k]` int64, best first; -1 where a row has no more eligible items.
+        scores: `[n, k]` float32; `-inf` where there is no item.
+        reasons: Why, in the same shape; None where nobody asked.
+    """
+
+    items: Longs
+    scores: Floats
+    reasons: Reasons | None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes:
+        folder: Where it was read from.
+        info: `bundle.json`: format, matchers, serve, settings, trained_from, trained_through, dataset, k.
+        items: Table `ITEMS` in catalogue order.
+        catalog: The same items as the matchers see them.
+        matchers: By name; `info["serve"]` is the one that makes the lists.
+        histories: Everybody's history at the end of the training, a row a person.
+        user_ids: Whose row it is.
+
+    Example:
+        ```python
+        bundle = Bundle.load(Path("artifacts/bundle"))
+        lists = bundle.recommend(bundle.histories_of(["u1"]), k=10)
+        [bundle.catalog.item_ids[i] for i in lists.items[0]]
+        ```
+    """
+
+    folder: Path
+    info: Mapping[str, Any]
+    items: pa.Table
+    catalog: Catalog
+    matchers: Mapping[str, Matcher]
+    histories: Histories
+    user_ids: tuple[str, ...]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Bundle:
+        """Reads a folder that `write_bundle` wrote.
+
+        Raises:
+            DataError: not a bundle, or one of a newer format.
+        """
+        folder = Path(folder)
+        info = _read_info(folder)
+        items = ITEMS.conform(pq.read_table(folder / "items.parquet"))
+        catalog = catalog_of(items, _read_features(folder))
+        with np.load(folder / "histories.npz", allow_pickle=False) as arrays:
+            user_ids = tuple(arrays["user_ids"].tolist())
+            histories = Histories(*(arrays[name] for name in _HISTORY))
+        return cls(folder, info, items, catalog, _load_matchers(folder, info, catalog), histories, user_ids)
+
+    @property
+    def model(self) -> Matcher:
+        """The matcher that makes the lists."""
+        return self.matchers[self.info["serve"]]
+
+    @property
+    def synthetic(self) -> bool:
+        """True where no person made the data it learned from."""
+        return bool(self.info["dataset"].get("synthetic", False))
+
+    @cached_property
+    def user_index(self) -> dict[str, int]:
+        return {user: row for row, user in enumerate(self.user_ids)}
+
+    def recommend(self, histories: Histories, k: int, allowed: Mask | None = None, fast: bool = False,
+                  diversity: float = 0.0, reasons: bool = True) -> Lists:  # fmt: skip
+        """The best `k` items a row, everything seen left out.
+
+        Args:
+            histories: `n` rows over this bundle's catalogue.
+            k: Length of the lists.
+            allowed: `[n_items]` bool, see `allowed`.
+            fast: Score the rows as they are instead of in padded blocks: for one request at a time. The last bits of a
+                score may then differ from a published table's.
+            diversity: 0 is the order of the scores; above, items like those already listed move down.
+            reasons: Also say why.
+        """
+        if k < 1:
+            raise ValueError(f"k: expected at least 1, got {k}.")
+        parts = [
+            self._block(histories.slice(start, min(start + BLOCK, len(histories))), k, allowed, fast, diversity)
+            for start in range(0, len(histories), BLOCK)
+        ]
+        if not parts:
+            return Lists(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32), Reasons.empty((0, k)))
+        items = np.concatenate([part.items for part in parts])
+        why = self.model.explain(histories, items) if reasons else None
+        return Lists(items, np.concatenate([part.scores for part in parts]), why)
+
+    def _block(self, histories: Histories, k: int, allowed: Mask | None, fast: bool, diversity: float) -> Lists:
+        scores = mask_scores(self.model.score(histories, exact_block=not fast), histories, allowed)
+        items, values = top_k(scores, k if diversity == 0 else _CANDIDATES * k)
+        if diversity > 0:
+            items, values = spread(items, values, self.catalog, k, diversity)
+        return Lists(items, values, None)
+
+    def histories_of(self, user_ids: Sequence[str]) -> Histories:
+        """Histories at the end of the training, in the order asked for; people it never saw have an empty one."""
+        rows = [self.user_index.get(user, -1) for user in user_ids]
+        liked = [self.histories.liked(row).tolist() if row >= 0 else [] for row in rows]
+        seen = [self.histories.seen(row).tolist() if row >= 0 else [] for row in rows]
+        return Histories.of(liked, seen, self.users(user_ids).tolist())
+
+    def users(self, user_ids: Sequence[str]) -> Ints:
+        """What the matchers call these people, int32; -1 for those they never saw."""
+        rows = [self.user_index.get(user, -1) for user in user_ids]
+        return np.array([self.histories.user[row] if row >= 0 else -1 for row in rows], dtype=np.int32)
+
+    def history(self, item_ids: Sequence[str]) -> Histories:
+        """One history of an unknown person who liked these items, oldest first.
+
+        Raises:
+            DataError: an item is not in the catalogue.
+        """
+        unknown = [item for item in item_ids if item not in self.catalog.index]
+        if unknown:
+            raise DataError(f"history: items {unknown[:5]} are not in the catalogue of {len(self.catalog)} items.")
+        return Histories.of([[self.catalog.index[item] for item in item_ids]])
+
+    def allowed(self, wanted: ItemFilter) -> Mask:
+        """The items a filter lets through, `[n_items]` bool."""
+        return allowed_items(self.items, wanted)
+
+    def with_catalog(self, items: pa.Table, features: Mapping[str, Features]) -> Bundle:
+        """The same model over a catalogue that is newer than its training.
+
+        Items of the bundle keep their index and vectors and take the newer metadata; new ones are appended.
+
+        Args:
+            items: A newer table `ITEMS`.
+            features: By modality, in the order of `items`.
+        """
+        merged, rows = extend_items(self.items, ITEMS.conform(items))
+        catalog = catalog_of(merged, extend_features(self.catalog.features, features, rows))
+        matchers = _load_matchers(self.folder, self.info, catalog)
+        return replace(self, items=merged, catalog=catalog, matchers=matchers)
+
+
+_HISTORY = ("user", "indptr", "items", "seen_indptr", "seen_items")
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    items: pa.Table,
+    features: Mapping[str, Features],
+    matchers: Mapping[str, Matcher],
+    serve: str,
+    histories: Histories,
+    user_ids: Sequence[str],
+    info: Mapping[str, Any],
+) -> None:
+    """Writes a bundle; equal inputs give equal bytes.
+
+    Args:
+        folder: New or empty folder.
+        items: Table `ITEMS` in catalogue order.
+        features: By modality, in the same order.
+        matchers: Fitted matchers by name, the one that serves included.
+        serve: Name of the matcher that makes the lists.
+        histories: A row for each of `user_ids`.
+        user_ids: Pseudonyms.
+        info: `settings`, `trained_from`, `trained_through` (ISO or None), `dataset` (source, synthetic, as_of) and `k`.
+
+    Raises:
+        DataError: `serve` is not among the matchers, or histories and user ids differ in number.
+    """
+    if serve not in matchers:
+        raise DataError(f"serve: expected one of {sorted(matchers)}, got '{serve}'.")
+    if len(histories) != len(user_ids):
+        raise DataError(f"histories: expected a row for each of {len(user_ids)} users, got {len(histories)}.")
+    write_table(folder, "items", items)
+    (folder / "features").mkdir(exist_ok=True)
+    for modality, found in features.items():
+        save_arrays(folder / "features" / f"{modality}.npz", {"vectors": found.vectors, "present": found.present})
+    for name, matcher in matchers.items():
+        matcher.save(folder / "matchers" / name)
+    arrays: dict[str, Any] = {name: getattr(histories, name) for name in _HISTORY}
+    save_arrays(folder / "histories.npz", {**arrays, "user_ids": np.array(list(user_ids), dtype=str)})
+    values = {**info, "format": FORMAT, "matchers": sorted(matchers), "serve": serve}
+    text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / INFO).write_text(text + "\n", encoding="utf-8")
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    path = folder / INFO
+    if not path.is_file():
+        raise DataError(f"{folder} is not a bundle: {INFO} is missing. Run `dvc repro refit`.")
+    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if info.get("format") != FORMAT:
+        raise DataError(f"{path}: expected format {FORMAT}, got {info.get('format')}; use the avrec that wrote it.")
+    return info
+
+
+def _read_features(folder: Path) -> dict[str, Features]:
+    features = {}
+    for path in sorted((folder / "features").glob("*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
+            features[path.stem] = Features(path.stem, arrays["vectors"], arrays["present"])
+    return features
+
+
+def _load_matchers(folder: Path, info: Mapping[str, Any], catalog: Catalog) -> dict[str, Matcher]:
+    return {name: load_matcher(folder / "matchers" / name, catalog) for name in info["matchers"]}
