@@ -9,7 +9,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -53,16 +53,43 @@ def scratch(run_id: str, purpose: str) -> Iterator[Checkout]:
         raise DataError(
             f"there is no run {run_id!r}; `git ls-remote {settings().repository} '{runs.PREFIX}*'` lists them."
         )
-    before = Path.cwd()
     with _own_folder(f"{runs.run_name(run_id)}-{purpose.replace('@', '.')}") as folder:
         commit = checkout(folder, runs.ref_of(run_id))
         configure(folder)
-        os.environ.update(environment(run_id))
-        os.chdir(folder)
-        try:
+        with inside_folder(folder), _environment(environment(run_id)):
             yield Checkout(folder, run_id, commit)
-        finally:
-            os.chdir(before)
+
+
+@contextmanager
+def inside_folder(folder: Path) -> Iterator[None]:
+    """The current folder for a while: DVC knows no other way to be told where its project is."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """What the stages DVC starts find in their environment."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def busy() -> bool:
+    """Whether any task on this machine has a scratch checkout."""
+    for path in settings().scratch.glob("*.lock"):
+        with suppress(FileNotFoundError), path.open("r+") as lock:
+            if _taken(lock):
+                return True
+    return False
 
 
 def checkout(folder: Path, ref: str) -> str:
@@ -121,13 +148,9 @@ def _lock_of(folder: Path) -> Path:
 def _sweep(root: Path) -> None:
     """Removes what killed tasks left: a lock that can be taken has no owner any more."""
     for path in root.glob("*.lock"):
-        try:
-            with path.open("r+") as lock:
-                if _taken(lock):
-                    continue
+        with suppress(FileNotFoundError), path.open("r+") as lock:  # not found: another task swept it
+            if not _taken(lock):
                 _remove(root / path.name.removesuffix(".lock"))
-        except FileNotFoundError:
-            continue  # another task swept it
 
 
 def _taken(lock: IO[str]) -> bool:
