@@ -1,0 +1,1 @@
+"""What an item looks, sounds and reads like: extractors, their weights, and the store that keeps what they found."""

@@ -1,0 +1,161 @@
+"""Filling the store: each file is opened once, for every modality that lacks it, while the networks run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import pyarrow as pa
+
+from avrec.errors import MediaError
+from avrec.features.audio import AudioExtractor
+from avrec.features.base import Extraction, Extractor
+from avrec.features.progress import Progress
+from avrec.features.registry import build_extractor
+from avrec.features.store import FeatureStore
+from avrec.features.subjects import Subject, subjects_of
+from avrec.features.visual import VisualExtractor
+from avrec.media.pool import decode_many
+from avrec.media.sample import Request, Sample
+from avrec.params import FeaturesParams, LimitsParams
+from avrec.settings import settings
+
+FILES_TOGETHER = 16
+"""Files whose frames and patches share batches."""
+ROWS_PER_SHARD = 128
+"""Extractions written together: what a kill can cost."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class FillReport:
+    """What a call of `fill_store` did: items that were there, and extractions made, of them failures."""
+
+    known: dict[str, int] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+
+def fill_store(
+    items: pa.Table,
+    media_root: str | None,
+    params: FeaturesParams,
+    modalities: Sequence[str],
+    *,
+    store: FeatureStore | None = None,
+    workers: int | None = None,
+    retry: bool = False,
+    progress: bool = True,
+) -> FillReport:
+    """Extracts what the store lacks of `items`.
+
+    Args:
+        items: Rows of `avrec.schema.ITEMS`.
+        media_root: Folder or fsspec URL that `media_uri` is below.
+        params: Section `features` of the params.
+        modalities: Some of visual, audio and text. Those over media share one pass over each file.
+        store: The store; by default the one of the settings.
+        workers: Decoding processes; by default one a core.
+        retry: Try again what failed before.
+        progress: Say on stderr how far it is.
+    """
+    store = store or FeatureStore(settings().feature_store)
+    report = FillReport()
+    jobs = [_Job(modality, items, media_root, params, store, retry, report) for modality in modalities]
+    for job in jobs:
+        if job.modality == "text":
+            _fill_texts(job)
+    _fill_media([job for job in jobs if job.modality != "text"], media_root, params.limits, workers, progress)
+    for job in jobs:
+        job.flush()
+        if report.made[job.modality]:
+            store.compact(job.extractor)
+    return report
+
+
+class _Job:
+    """One modality: its extractor, what is missing, and what was found and not yet written."""
+
+    def __init__(
+        self, modality: str, items: pa.Table, media_root: str | None, params: FeaturesParams, store: FeatureStore,
+        retry: bool, report: FillReport,
+    ) -> None:  # fmt: skip
+        self.modality = modality
+        self.extractor: Extractor = build_extractor(modality, params)
+        self._store = store
+        self._report = report
+        self._rows: list[tuple[str, Extraction]] = []
+        subjects: dict[str, Subject] = {s.key: s for s in subjects_of(items, modality, media_root, params) if s.key}
+        self.missing = {key: subjects[key] for key in store.missing(self.extractor, subjects, retry)}
+        report.known[modality] = len(subjects) - len(self.missing)
+        report.made[modality] = report.failed[modality] = 0
+
+    def add(self, key: str, extraction: Extraction) -> None:
+        self._rows.append((key, extraction))
+        self._report.made[self.modality] += 1
+        self._report.failed[self.modality] += extraction.reason is not None
+        if len(self._rows) >= ROWS_PER_SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        self._store.write(self.extractor, self._rows)
+        self._rows = []
+
+
+def _fill_texts(job: _Job) -> None:
+    for key, subject in job.missing.items():
+        for extraction in job.extractor.extract([subject.texts]):
+            job.add(key, extraction)
+
+
+def _fill_media(
+    jobs: Sequence[_Job], media_root: str | None, limits: LimitsParams, workers: int | None, progress: bool
+) -> None:
+    keys = list(dict.fromkeys(key for job in jobs for key in job.missing))
+    if not keys:
+        return
+    requests = [_request(key, jobs, media_root) for key in keys]
+    meter = Progress(" + ".join(job.modality for job in jobs), len(keys), progress)
+    answers = decode_many(requests, limits, min(workers or os.cpu_count() or 1, len(keys)))
+    for batch in batched(answers, FILES_TOGETHER):
+        for job in jobs:
+            _extract(job, [(keys[index], answer) for index, answer in batch])
+        meter.advance(len(batch))
+    meter.close()
+
+
+def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
+    """One opening of a file for all the modalities that lack it."""
+    pictures = sound = uri = None
+    for job in jobs:
+        if key not in job.missing:
+            continue
+        uri = job.missing[key].uri
+        if isinstance(job.extractor, VisualExtractor):
+            pictures = job.extractor.plan
+        elif isinstance(job.extractor, AudioExtractor):
+            sound = job.extractor.plan
+    assert uri is not None
+    return Request(uri, media_root, pictures, sound)
+
+
+def _extract(job: _Job, answers: Sequence[tuple[str, Sample | MediaError]]) -> None:
+    wanted = [(key, answer) for key, answer in answers if key in job.missing]
+    for key, answer in wanted:
+        if isinstance(answer, MediaError):
+            job.add(key, Extraction.missing(answer.reason, job.extractor.dim))
+    samples = [(key, answer) for key, answer in wanted if isinstance(answer, Sample)]
+    found = job.extractor.extract([sample for _, sample in samples])
+    for (key, _), extraction in zip(samples, found, strict=True):
+        job.add(key, extraction)
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`values` in lists of `size`, the last one shorter."""
+    iterator = iter(values)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

