@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 
 from avrec.errors import PlatformError
 from avrec.platform.identity import password_of
+from avrec.platform.state import running_address
 from avrec.settings import settings
 
 ANY = "~"
@@ -28,12 +30,12 @@ class Airflow:
 
     Args:
         user: Name in the users file.
-        uri: Address of the API server; None reads the settings.
+        uri: Address of the API server; None is `AVREC_AIRFLOW_URI`, or else where this home's platform answers.
     """
 
     def __init__(self, user: str = "operator", uri: str | None = None) -> None:
         self._user = user
-        self._uri = (uri or settings().airflow_uri).rstrip("/")
+        self._uri = (uri or _address()).rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False
         self._token_until = 0.0
@@ -204,6 +206,12 @@ class Airflow:
     def create_pool(self, name: str, slots: int, description: str) -> None:
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         self.request("POST", "/pools", body)
+
+
+def _address() -> str:
+    here = settings()
+    running = None if os.environ.get("AVREC_AIRFLOW_URI") else running_address(here.home, "api-server")
+    return running or here.airflow_uri
 
 
 def _label(task: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from avrec.platform.files import private_folder, write_private
@@ -20,6 +21,7 @@ from avrec.platform.parts import Part, Plan, Probe
 from avrec.platform.ports import HOST, choose
 from avrec.settings import PROJECT, Settings, settings
 
+AIRFLOW_SETTINGS = PROJECT / "dags" / "config"  # holds airflow_local_settings.py, which Airflow looks for on its path
 USUAL_PORTS = {"airflow": 8080, "mlflow": 5000}
 POOLS = {
     "training": (2, "Stages that train: each may take all cores."),
@@ -64,8 +66,8 @@ def choose_ports() -> Ports:
 
 
 def worker_slots() -> int:
-    """Tasks at a time: the number of cores, at least 2 and at most 4."""
-    return max(2, min(4, os.cpu_count() or 2))
+    """Tasks at a time: one more than cores, for those that only wait, and at most 4. Pools bound the heavy ones."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def secret(name: str, kind: str = "token") -> str:
@@ -95,7 +97,9 @@ def environment(ports: Ports, dags: Path, demo: bool) -> dict[str, str]:
         "AVREC_AIRFLOW_URI": f"http://{HOST}:{ports.airflow}",
         "AVREC_MLFLOW_URI": f"http://{HOST}:{ports.mlflow}",
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports.mlflow}",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(PROJECT), str(AIRFLOW_SETTINGS), os.environ.get("PYTHONPATH")])
+        ),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST, "localhost"])),
         "PYTHONUNBUFFERED": "1",
@@ -148,6 +152,8 @@ def _quick() -> dict[str, object]:
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        # A worker that has missed the end of its task notices it at the next heartbeat.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
     }
 
 
@@ -157,7 +163,7 @@ def plan(ports: Ports) -> Plan:
     health = f"http://{HOST}:{ports.airflow}/api/v2/monitor/health"
     parts = (
         _mlflow(here, ports),
-        _part("migrate", "airflow", "db", "migrate", once=True),
+        _migrate(here),
         _part("api-server", "airflow", "api-server", needs=("migrate",),
               probe=Probe(health, ("metadatabase", "status")),
               address=f"http://{HOST}:{ports.airflow}"),
@@ -170,6 +176,15 @@ def plan(ports: Ports) -> Plan:
         _part("provision", "avrec.platform.provision", once=True, needs=("api-server", "mlflow")),
     )  # fmt: skip
     return Plan(str(here.home), parts)
+
+
+def _migrate(here: Settings) -> Part:
+    """Takes seven seconds of work even when there is nothing to do; the stamp says for which version it was done."""
+    database = here.home / "airflow" / "airflow.db"
+    stamp = database.with_name(f"migrated-{version('apache-airflow')}")
+    if not database.exists():
+        stamp.unlink(missing_ok=True)
+    return replace(_part("migrate", "airflow", "db", "migrate", once=True), stamp=str(stamp))
 
 
 def _mlflow(here: Settings, ports: Ports) -> Part:

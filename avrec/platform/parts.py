@@ -30,6 +30,7 @@ class Part:
         cwd: Folder it runs in.
         probe: None for a part that has no address; such a part counts as answering while it lives.
         once: It is expected to end with code 0 and is not restarted (a migration).
+        stamp: A file that is made when a `once` part has ended well; where it exists the part is not run again.
         needs: Parts that must answer, or have ended well, before this one starts.
         address: What a person opens in a browser.
         environment: Added to the environment of the supervisor. No secrets: those come from there.
@@ -42,6 +43,7 @@ class Part:
     once: bool = False
     needs: tuple[str, ...] = ()
     address: str | None = None
+    stamp: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 

@@ -107,3 +107,9 @@ def is_running(home: Path) -> bool:
         return True
     os.close(descriptor)
     return False
+
+
+def running_address(home: Path, part: str) -> str | None:
+    """Where a part of the platform of this home answers, None where no platform runs."""
+    state = read_state(home)
+    return state.addresses.get(part) if state and state.ready and is_running(home) else None

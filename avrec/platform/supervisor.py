@@ -109,6 +109,9 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         part = child.part
+        if part.stamp and Path(part.stamp).exists():
+            child.state.health = "done"
+            return
         environment = {**os.environ, **part.environment}
         child.process = start(part.command, part.cwd, environment, self._log(part))
         child.started = time.monotonic()
@@ -127,6 +130,8 @@ class Supervisor:
         end_sessions({child.process.pid})  # its own children must not meet their successors
         child.process = None
         if child.part.once and code == 0:
+            if child.part.stamp:
+                Path(child.part.stamp).touch()
             self._settle(child, "done")
             return
         log = self._log(child.part)
