@@ -18,17 +18,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.providers.standard.operators.hitl import HITLBranchOperator, HITLOperator
 from airflow.sdk import BaseOperator, BranchMixIn
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time.hitl import HITLUser
 
+from avrec.platform.identity import DEMO_APPROVER, configured_approvers, read_users, users_file
 from avrec.settings import settings
 from pipelines.runs import run_name
+from pipelines.stage import PERMANENT
 
 PROJECT = Path(__file__).resolve().parent.parent
-PERMANENT = 3  # exit code of a step that no retry can help
 
 
 def tell_failure(context: Mapping[str, Any]) -> None:
@@ -163,7 +164,12 @@ class Approval(HITLBranchOperator):
         return self.do_branch(context, [self.options_mapping[option] for option in answer["chosen_options"]])
 
 
-def promotion_policy() -> dict[str, Any]:
-    """mlflow/promotion.yaml as a mapping; empty where there is none yet."""
-    path = PROJECT / "mlflow" / "promotion.yaml"
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+def approvers() -> list[HITLUser]:
+    """Who may answer: the names of mlflow/promotion.yaml and, in a demo home, the demo's own approver.
+
+    Ids and names are the same under Airflow's simple users. Airflow lets nobody else answer, admins included.
+    """
+    names = list(configured_approvers())
+    if users_file().is_file() and DEMO_APPROVER in read_users():
+        names.append(DEMO_APPROVER)
+    return [{"id": name, "name": name} for name in names]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import yaml
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, TaskGroup, dag
-from avrec_common import PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, promotion_policy
+from avrec_common import PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, approvers
 
 from pipelines.graph import Stage, edges, read_stages
 
@@ -63,6 +64,8 @@ def form() -> dict[str, Param]:
                           description="Off: a run that passes the gate ends as a gated challenger."),
     }  # fmt: skip
 
+
+REFUSED = "The gate refused; its task says why. `avrec models approve VERSION --override` overrules it, with a record."
 
 # What the form says, as keys of params.yaml. `overrides` comes last: what it names wins.
 OVERRIDES = """{{ dict({
@@ -121,20 +124,21 @@ def after_gate(verdict: dict[str, Any], form_values: Any) -> str:
     return "approve" if form_values["approval"] else "gated_challenger"
 
 
-def in_checkout(name: str, *arguments: str) -> dict[str, Any]:
-    """A step that reads what `track` read."""
-    command = ["{run}", "--inputs-of", "track", "--", "python", "-m", f"pipelines.{name}", *arguments]
+def in_checkout(name: str, *arguments: str, inputs_of: Sequence[str]) -> dict[str, Any]:
+    """A step in a scratch checkout that holds what some stages read."""
+    pulls = [word for stage in inputs_of for word in ("--inputs-of", stage)]
+    command = ["{run}", *pulls, "--", "python", "-m", f"pipelines.{name}", *arguments]
     return {"module": "inside", "arguments": command}
 
 
 def decision() -> tuple[Step, BranchStep]:
     """register, gate, and what a person or the form makes of it."""
-    policy = promotion_policy().get("approval", {})
     version = "{{ ti.xcom_pull(task_ids='register')['version'] }}"
     answer = "{{ ti.xcom_pull(task_ids='approve', key='answer') | tojson }}"
-    register = Step(task_id="register", **in_checkout("register"))
-    gate = BranchStep(task_id="gate", choose=after_gate, **in_checkout("gate", version))
-    refused = EmptyOperator(task_id="gate_refused", doc_md="The gate refused; its task says why.")
+    register = Step(task_id="register", **in_checkout("register", inputs_of=["track"]))
+    judge = in_checkout("gate", version, inputs_of=["track", "evaluate"])
+    gate = BranchStep(task_id="gate", choose=after_gate, **judge)
+    refused = EmptyOperator(task_id="gate_refused", doc_md=REFUSED)
     waiting = EmptyOperator(task_id="gated_challenger", doc_md="Passed the gate; approve with `avrec models approve`.")
     approve = Approval(
         task_id="approve",
@@ -143,8 +147,8 @@ def decision() -> tuple[Step, BranchStep]:
         options=["Approve", "Reject"],
         options_mapping={"Approve": "record_approval", "Reject": "record_rejection"},
         params={"reason": Param("", type="string", title="Reason", description="Required, for both answers.")},
-        assigned_users=[{"id": str(user), "name": str(user)} for user in policy.get("approvers", [])] or None,
-        response_timeout=timedelta(days=float(policy.get("timeout_days", 7))),
+        assigned_users=approvers(),
+        response_timeout=timedelta(days=7),
         execution_timeout=None,
         retries=0,
     )

@@ -16,11 +16,11 @@ from pipelines.graph import pulled, read_stages
 from pipelines.scratch import scratch
 
 
-def inside(run_id: str, paths: list[str], inputs_of: str | None, command: list[str]) -> int:
+def inside(run_id: str, paths: list[str], inputs_of: list[str], command: list[str]) -> int:
     """Returns the exit code of the command."""
     with scratch(run_id, "step") as here:
-        stages = read_stages(here.folder / "dvc.yaml") if inputs_of else {}
-        here.pull([*paths, *(pulled(stages[inputs_of], stages) if inputs_of else ())])
+        stages = read_stages(here.folder / "dvc.yaml")
+        here.pull(dict.fromkeys([*paths, *(path for name in inputs_of for path in pulled(stages[name], stages))]))
         # The checkout's code wins over the installed one: it is the current folder of `python -m`.
         return subprocess.run(command, cwd=here.folder, env=dict(os.environ), check=False).returncode
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.inside", description=__doc__)
     parser.add_argument("run_id")
     parser.add_argument("--pull", action="append", default=[], metavar="PATH")
-    parser.add_argument("--inputs-of", metavar="STAGE", help="also pull what this stage reads")
+    parser.add_argument("--inputs-of", action="append", default=[], metavar="STAGE", help="pull what it reads")
     parser.add_argument("command", nargs="+")
     given = parser.parse_args(arguments)
     try:

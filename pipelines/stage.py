@@ -16,6 +16,7 @@ from avrec.settings import settings
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
+PERMANENT = 3  # exit code of a step that was refused, not disturbed
 
 
 def run(name: str, work: Callable[[Params], None]) -> None:
@@ -38,6 +39,15 @@ def run(name: str, work: Callable[[Params], None]) -> None:
 def run_id() -> str:
     """Name of the run; `AVREC_RUN_ID` is set by whoever runs many."""
     return os.environ.get("AVREC_RUN_ID", "local")
+
+
+def effect(name: str, work: Callable[[], None]) -> None:
+    """Runs a step that has its effect outside the data; `PERMANENT` tells the scheduler that no retry helps."""
+    try:
+        work()
+    except AvrecError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(PERMANENT) from error
 
 
 def timings_folder() -> Path:
