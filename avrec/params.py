@@ -122,19 +122,35 @@ class MatcherParams(Section):
 
 
 class PopularityParams(MatcherParams):
+    """`half_life_days`: age at which a like counts half; null: it counts forever."""
+
     half_life_days: Annotated[float, Field(gt=0)] | None = 14.0
 
 
 class ContentParams(MatcherParams):
+    """`profile_size`: newest likes a profile is the mean of. The weights of its blocks are chosen on validation."""
+
     profile_size: Positive = 50
 
 
 class EaseParams(MatcherParams):
+    """`l2`: where the search on validation for the strength of regularisation starts."""
+
     l2: Annotated[float, Field(gt=0)] = 100.0
 
 
 class TwoTowerParams(MatcherParams):
+    """The two towers. Fast enough for the demo on two cores; larger data want larger batches.
+
+    `feature_dim`: principal components kept of each modality. `history`: newest likes a person is made of.
+    `fusion`: how id and modalities become one vector. `patience`: epochs without a better validation figure.
+    `modality_dropout`, `id_dropout`: shares left out in training, so that the towers learn to do without.
+    """
+
     dim: Positive = 64
+    feature_dim: Positive = 128
+    history: Positive = 50
+    fusion: Literal["gated", "weighted", "concat"] = "gated"
     epochs: Positive = 30
     patience: Positive = 4
     batch_size: Positive = 256

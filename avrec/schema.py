@@ -196,7 +196,7 @@ RECOMMENDATIONS = _spec("recommendations", ("run_date", "user_id", "rank"), [
     Column("rank", pa.int32(), "position from 1", nullable=False),
     Column("item_id", _text, "recommended item; unique per user and date", nullable=False),
     Column("score", _real, "score of the model, comparable within one user", nullable=False),
-    Column("reason_kind", _text, "what spoke most for it: watched, taste, picture, sound, text, popular, fresh, none", nullable=False),
+    Column("reason_kind", _text, "what spoke most for it, a kind of avrec.matching.base.REASON_KINDS", nullable=False),
     Column("reason_item_id", _text, "the watched item that contributed most, if one did"),
     Column("model_version", _text, "registered model version", nullable=False),
     Column("dataset_version", _text, "DVC hash of the validated data set", nullable=False),

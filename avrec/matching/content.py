@@ -133,7 +133,8 @@ def _centre(features: Features, trained: Mask) -> Floats:
     """Mean vector `[dim]` of the training items that have this modality; of all that have it where none has."""
     rows = features.present & trained
     rows = rows if rows.any() else features.present
-    return features.normalised()[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+    centre: Floats = features.normalised()[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+    return centre
 
 
 def _units(features: Features, centre: Floats) -> Floats:

@@ -1,0 +1,209 @@
+"""The hybrid: every matcher has a say, and validation decides how much, for known items and for new ones apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from avrec.errors import DataError
+from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
+from avrec.matching.blending import collect, fit_blend
+from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
+from avrec.matching.selection import quality, selection_set
+from avrec.params import RankParams
+
+TWIN = "twin"
+FRESH_DAYS = 7.0
+"""Age at which freshness has fallen to 1/e."""
+
+OWN = ("popular", "fresh")
+"""Columns that are not a matcher's score."""
+
+DIGITS = 6
+"""Weights are rounded, so that the last bits of a sum do not make another model."""
+
+
+class Hybrid(Matcher):
+    """Scores are a weighted sum of the members' scores, popularity and freshness.
+
+    Each member's scores are standardised over the catalogue, person by person. Items without training interactions
+    have weights of their own and an offset, since members that know only ids are silent about them. The weights are
+    those of a softmax over items, fitted on validation people by convex optimisation (`avrec.matching.blending`); a
+    member's weight is never negative. Fit the members first.
+
+    Args:
+        params: Section `matching.rank`.
+        members: Fitted matchers by name.
+        seed: Of the sampled candidates.
+        frozen: Settings an earlier fit reported; its weights are used as they are.
+    """
+
+    name: ClassVar[str] = "hybrid"
+    uses_features: ClassVar[bool] = True
+
+    def __init__(self, params: RankParams, members: Mapping[str, Matcher], seed: int = 7,
+                 frozen: dict[str, Any] | None = None) -> None:  # fmt: skip
+        if not members:
+            raise DataError("hybrid: no matcher is enabled; switch one on in params.yaml under matching.")
+        self.members = dict(sorted(members.items()))
+        self.params, self.seed = params, seed
+        self.weights: dict[str, dict[str, float]] = frozen["weights"] if frozen else {}
+        if frozen and sorted(self.members) != frozen["members"]:
+            raise DataError(f"hybrid: its weights are for {frozen['members']}, the members are {list(self.members)}.")
+
+    def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
+        self.catalog = catalog
+        liked = train.positives()
+        self.popular = np.log1p(np.bincount(liked.item, minlength=len(catalog))).astype(np.float32)
+        self.warm = np.zeros(len(catalog), bool)
+        self.warm[train.item] = True
+        self.now = int(train.timestamp.max(initial=0))
+        self._prepare(catalog)
+        judged = selection_set(train, validation)
+        if judged:
+            self.weights = self._learn(judged)
+        elif not self.weights:
+            self.weights = self._equal()
+        return FitReport(self.settings(), [])
+
+    def cross_fitted(self, train: Interactions, validation: Interactions) -> dict[str, float]:
+        """Figures on validation where nobody is judged by weights that saw them: fit on one half, judge the other."""
+        from avrec.matching.loading import validation_halves
+
+        final, halves = self.weights, validation_halves(validation, self.seed + 1)
+        figures, counts = [], []
+        for learn, judge in (halves, halves[::-1]):
+            learnt, judged = selection_set(train, learn), selection_set(train, judge)
+            if learnt and judged:
+                self.weights = self._learn(learnt)
+                figures.append(quality(self.score, judged))
+                counts.append(len(judged.truth))
+        self.weights = final
+        return {name: float(np.average([f[name] for f in figures], weights=counts)) for name in (figures or [{}])[0]}
+
+    # Columns: what is known of every item for each person ---------------------------------------------------------
+
+    @property
+    def _columns(self) -> list[str]:
+        return [*self.members, *OWN]
+
+    def _prepare(self, catalog: Catalog) -> None:
+        spread = self.popular.std() or 1.0
+        age = np.maximum(self.now - catalog.published_at, 0) / 86_400.0
+        fresh = np.where(catalog.published_at > 0, np.exp(-age / FRESH_DAYS), 0.0)
+        self.own = [
+            ((self.popular - self.popular.mean()) / spread).astype(np.float32),
+            (fresh if self.now > 0 else np.zeros(len(catalog))).astype(np.float32),
+        ]
+
+    def _values(self, histories: Histories) -> list[Floats]:
+        """Columns `[n, n_items]`, in order."""
+        scores = [_standardised(member._score(histories), name) for name, member in self.members.items()]
+        return scores + [np.broadcast_to(own, scores[0].shape) for own in self.own]
+
+    def _separated(self, histories: Histories) -> Floats:
+        """Columns for known items, columns for new ones, and the offset of new ones, `[n, n_items, 2 p + 1]`."""
+        values = np.stack(self._values(histories), axis=2)
+        warm = self.warm[None, :, None]
+        cold = np.broadcast_to(~warm, (*values.shape[:2], 1))
+        return np.concatenate([values * warm, values * ~warm, cold], axis=2, dtype=np.float32)
+
+    # Learning ---------------------------------------------------------------------------------------------------------
+
+    def _learn(self, judged: Any) -> dict[str, dict[str, float]]:
+        p = len(self._columns)
+        single = [i + half for i in range(len(self.members)) for half in (0, p)]
+        choices = collect(self._separated, single, judged, self.params.candidates, self.seed)
+        lower = np.array(([0.0] * len(self.members) + [-np.inf] * len(OWN)) * 2 + [-np.inf])
+        found = fit_blend(choices, self.params.l2, lower)
+        return self._named([round(float(w), DIGITS) for w in found])
+
+    def _equal(self) -> dict[str, dict[str, float]]:
+        """Without validation: every member the same say."""
+        each = [1.0] * len(self.members) + [0.0] * len(OWN)
+        return self._named(each + each + [0.0])
+
+    def _named(self, weights: list[float]) -> dict[str, dict[str, float]]:
+        p = len(self._columns)
+        return {
+            "known": dict(zip(self._columns, weights[:p], strict=True)),
+            "new": {**dict(zip(self._columns, weights[p : 2 * p], strict=True)), "offset": weights[2 * p]},
+        }
+
+    # Using ------------------------------------------------------------------------------------------------------------
+
+    def _column_weights(self, column: str) -> Floats:
+        """Weight of a column for each item `[n_items]`."""
+        return np.where(self.warm, self.weights["known"][column], self.weights["new"][column]).astype(np.float32)
+
+    def _score(self, histories: Histories) -> Floats:
+        total = np.zeros((len(histories), len(self.warm)), np.float32)
+        total += np.where(self.warm, 0.0, self.weights["new"]["offset"]).astype(np.float32)
+        for column, values in zip(self._columns, self._values(histories), strict=True):
+            total += self._column_weights(column) * values
+        return total
+
+    def _explain(self, histories: Histories, items: Longs) -> Reasons:
+        rows = np.arange(len(items))[:, None]
+        parts = np.stack([
+            self._column_weights(column)[items] * values[rows, items]
+            for column, values in zip(self._columns, self._values(histories), strict=True)
+        ])  # fmt: skip
+        causes = [member._explain(histories, items) for member in self.members.values()]
+        causes += [_always(kind, items.shape) for kind in OWN]
+        reasons, none = Reasons.empty(items.shape), REASON_KINDS.index("none")
+        best = np.zeros(items.shape, np.float32)
+        for part, cause in zip(parts, causes, strict=True):
+            better = (part > best) & (cause.kind != none)
+            best[better] = part[better]
+            reasons.kind[better], reasons.item[better] = cause.kind[better], cause.item[better]
+        return reasons
+
+    # Saving -----------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> Arrays:
+        return {"item_ids": id_array(self._require_fitted()), "popular": self.popular, "warm": self.warm}
+
+    def _load_from(self, folder: Path, settings: dict[str, Any], catalog: Catalog) -> None:
+        """Members are saved beside the hybrid; those of its twin are their twins where they have one."""
+        self.members = {name: _member(folder, name, catalog) for name in settings["members"]}
+        super()._load_from(folder, settings, catalog)
+
+    def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
+        self.params, self.seed = RankParams(**settings["params"]), settings["seed"]
+        self.weights, self.now = settings["weights"], settings["now"]
+        known = positions(state["item_ids"], catalog, self.name)
+        self.popular, self.warm = np.zeros(len(catalog), np.float32), np.zeros(len(catalog), bool)
+        self.popular[known], self.warm[known] = state["popular"], state["warm"]
+        self._prepare(catalog)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "members": list(self.members), "weights": self.weights, "now": self.now, "seed": self.seed,
+            "params": self.params.model_dump(mode="json"),
+        }  # fmt: skip
+
+
+def _member(folder: Path, name: str, catalog: Catalog) -> Matcher:
+    from avrec.matching.registry import load_matcher
+
+    if folder.name != TWIN:
+        return load_matcher(folder.parent / name, catalog)
+    beside = folder.parent.parent / name
+    return load_matcher(beside / TWIN if (beside / TWIN).is_dir() else beside, catalog)
+
+
+def _standardised(scores: Floats, name: str) -> Floats:
+    """Mean 0 and deviation 1 over the catalogue, a row; counts on a log scale. Constant rows become 0."""
+    scores = np.log1p(scores) if name == "popularity" else scores
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    spread = np.sqrt((centred * centred).mean(axis=1, keepdims=True))
+    result: Floats = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-9)
+    return result
+
+
+def _always(kind: str, shape: tuple[int, ...]) -> Reasons:
+    return Reasons(np.full(shape, REASON_KINDS.index(kind), np.int8), np.full(shape, -1, np.int32))
