@@ -143,11 +143,17 @@ def gate(version: str) -> None:
 
 
 @models.command()
-def approve(version: str, reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> None:
+def approve(
+    version: str,
+    reason: Annotated[str, typer.Option(prompt=True, help="Why.")],
+    override: Annotated[
+        bool, typer.Option("--override", help="Although the gate refused; the record says so.")
+    ] = False,
+) -> None:
     """Approve a gated version; asks for a login."""
     from avrec.registry.commands import decide
 
-    decide(version, approved=True, reason=reason)
+    decide(version, approved=True, reason=reason, override=override)
 
 
 @models.command()
@@ -159,19 +165,22 @@ def reject(version: str, reason: Annotated[str, typer.Option(prompt=True, help="
 
 
 @models.command()
-def promote(version: str) -> None:
+def promote(
+    version: str,
+    again: Annotated[bool, typer.Option("--again", help="Also a version that was rolled back.")] = False,
+) -> None:
     """Make an approved version the champion."""
     from avrec.registry.commands import promote_version
 
-    promote_version(version)
+    promote_version(version, again)
 
 
 @models.command()
-def rollback() -> None:
-    """Make the previous champion the champion again."""
+def rollback(reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> None:
+    """Make the previous champion the champion again; asks for a login."""
     from avrec.registry.commands import roll_back
 
-    roll_back()
+    roll_back(reason)
 
 
 @app.command()

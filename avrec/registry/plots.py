@@ -89,13 +89,13 @@ def _line(plot: Plot, frame: pd.DataFrame, axes: Axes) -> None:
 
 def _bar(plot: Plot, frame: pd.DataFrame, axes: Axes) -> None:
     series = _series(plot, frame)
-    categories = list(dict.fromkeys(frame[plot.x].astype(str)))
+    categories: list[str] = list(dict.fromkeys(str(name) for name in frame[plot.x]))
     width = 0.8 / len(series)
     for number, (name, group) in enumerate(series):
-        values = dict(zip(group[plot.x].astype(str), group[plot.y], strict=True))
+        values = {str(x): float(y) for x, y in zip(group[plot.x], group[plot.y], strict=True)}
         positions = [i + (number - (len(series) - 1) / 2) * width for i in range(len(categories))]
         axes.bar(positions, [values.get(c, 0.0) for c in categories], width, label=name)
-    axes.set_xticks([float(i) for i in range(len(categories))], categories, rotation=60, ha="right", fontsize=8)
+    axes.set_xticks(range(len(categories)), categories, rotation=60, ha="right", fontsize=8)
 
 
 def _calibration(plot: Plot, frame: pd.DataFrame, axes: Axes) -> None:

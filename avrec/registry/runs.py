@@ -133,6 +133,7 @@ def run_tags(report: Report, code: CodeVersion) -> dict[str, str]:
         "avrec.commit": code.commit,
         "avrec.commit_modified": str(code.modified).lower(),
         "avrec.dataset_version": report.dataset_version,
+        "avrec.split_md5": report.outputs.get("data/split", ""),
         "avrec.bundle_md5": report.bundle_md5,
         "avrec.synthetic": str(report.synthetic).lower(),
         "avrec.primary": report.primary,

@@ -56,8 +56,8 @@ def resolve(client: MlflowClient, name: str) -> ModelVersion:
     name = name.removeprefix("v") if name.removeprefix("v").isdigit() else name
     try:
         if name.isdigit():
-            return client.get_model_version(MODEL, name)
-        return client.get_model_version(MODEL, client.get_model_version_by_alias(MODEL, name).version)
+            return _get(client, name)
+        return _get(client, client.get_model_version_by_alias(MODEL, name).version)
     except MlflowException as error:
         known = ", ".join(v.version for v in all_versions(client)) or "none"
         raise RegistryError(
@@ -69,13 +69,13 @@ def all_versions(client: MlflowClient) -> list[ModelVersion]:
     """Every version, newest first, with aliases and tags."""
     found = client.search_model_versions(f"name = '{MODEL}'")
     # A search returns no aliases; asking one by one does.
-    return sorted((client.get_model_version(MODEL, v.version) for v in found), key=lambda v: -int(v.version))
+    return sorted((_get(client, v.version) for v in found), key=lambda v: -int(v.version))
 
 
 def champion(client: MlflowClient) -> ModelVersion | None:
     """The version people are served, if one was ever promoted."""
     version = _alias(client, CHAMPION)
-    return None if version is None else client.get_model_version(MODEL, version)
+    return None if version is None else _get(client, version)
 
 
 def fetch(name: str, into: Path) -> Path:
@@ -116,6 +116,12 @@ def tag(client: MlflowClient, version: ModelVersion, values: dict[str, str]) -> 
     for name, value in values.items():
         client.set_model_version_tag(MODEL, version.version, name, value)
         client.set_tag(version.run_id, name, value)
+
+
+def _get(client: MlflowClient, version: str) -> ModelVersion:
+    found = client.get_model_version(MODEL, str(version))
+    found._version = str(found.version)  # an int from the database, a str from a server
+    return found
 
 
 def _download(model_id: str, into: Path) -> None:
@@ -160,7 +166,7 @@ def _create(client: MlflowClient, run_id: str, tags: dict[str, str]) -> str:
 
 def _version_of(client: MlflowClient, run_id: str) -> str | None:
     found = client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'")
-    return min((v.version for v in found), key=int, default=None)
+    return min((str(v.version) for v in found), key=int, default=None)
 
 
 def _alias(client: MlflowClient, alias: str) -> str | None:

@@ -87,7 +87,7 @@ class Answerer:
         Raises:
             DataError: a request is wrong; names its number and field.
         """
-        rows = list(requests) if isinstance(requests, Sequence) else requests.to_dict(orient="records")
+        rows: list[Any] = list(requests) if isinstance(requests, Sequence) else requests.to_dict(orient="records")
         if len(rows) > LARGEST_BATCH:
             raise DataError(f"request: expected at most {LARGEST_BATCH} rows, got {len(rows)}; send them in parts.")
         answers = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from avrec.serving.answering import Answerer
+
+# `predict` has no type hints on purpose: MLflow would take them for a signature and ignore the one that is logged.
+warnings.filterwarnings("ignore", message=".*type hints.*")
 
 
 class AvrecModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -17,7 +21,6 @@ class AvrecModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         expected = (context.model_config or {}).get("bundle_md5")
         self.answerer = Answerer.load(Path(context.artifacts["bundle"]), expected)
 
-    # No type hints: MLflow would take them for a signature and ignore the one that is logged.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         return self.answerer.answer(model_input)
 
