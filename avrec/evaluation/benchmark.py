@@ -1,0 +1,216 @@
+"""`avrec benchmark`: every matcher on a public data set, in one table.
+
+On validation nothing is fitted or chosen on the people that are reported: one half of the validation users serves for
+choosing, the other is reported, and the halves change places. On test, models are fitted on train and choose on
+validation.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avrec.errors import DataError
+from avrec.evaluation.evaluate import Yardstick, evaluate_matcher
+from avrec.evaluation.metrics import Reals
+from avrec.evaluation.public import PublicData, load_public
+from avrec.evaluation.report import rounded
+from avrec.evaluation.significance import paired_bootstrap
+from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items
+from avrec.evaluation.truth import Truth
+from avrec.matching.base import Matcher
+from avrec.matching.data import Histories, Interactions
+from avrec.matching.hybrid import Hybrid
+from avrec.matching.loading import evaluation_set, validation_halves
+from avrec.matching.registry import SINGLE, build
+from avrec.params import MatchingParams, load_params
+
+K = 20
+METRICS = (f"recall@{K}", f"ndcg@{K}")
+SLICES = ("all", "cold_all", "cold_only")
+SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One pass: settings are chosen on `choose`, lists are made from `known`, and judged by `judged`."""
+
+    choose: Interactions
+    known: Interactions
+    judged: Interactions
+
+
+@dataclass
+class Entry:
+    """One matcher over all folds.
+
+    Attributes:
+        people: Metrics of people by slice and name, of all folds one after the other.
+        settings: Chosen in each fold.
+        seconds: Of fitting, choosing and ranking, summed over the folds.
+    """
+
+    people: dict[str, dict[str, list[Reals]]] = field(default_factory=dict)
+    settings: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def values(self, part: str, metric: str) -> Reals:
+        """Metric of every person of a slice, `[n]`."""
+        return np.concatenate(self.people.get(part, {}).get(metric) or [np.zeros(0)])
+
+
+def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None = None) -> dict[str, Any]:
+    """Fits, measures and prints every matcher.
+
+    Args:
+        name: tiktok or movielens.
+        data: Folder of the data set.
+        split: val (cross-fit) or test.
+        json: File to write the same figures to.
+
+    Returns:
+        What is written: `{"rows": [{"matcher", "slice", "recall@20", "ndcg@20", "seconds"}], ...}`.
+
+    Raises:
+        DataError: unknown name or split, the folder is not that data set, or has no test part.
+    """
+    public = load_public(name, data)
+    params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
+    entries: dict[str, Entry] = {}
+    for fold in folds(public, split, params.seed):
+        measure_fold(public, fold, params, entries)
+    report = summary(public, split, entries)
+    print(as_text(report), flush=True)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(jsonlib.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def folds(public: PublicData, split: str, seed: int) -> list[Fold]:
+    """What is chosen on and reported: both halves of val in turn, or val and test."""
+    if split not in SPLITS:
+        raise DataError(f"--split {split}: expected one of {', '.join(SPLITS)}.")
+    if split == "val":
+        first, second = validation_halves(public.val, seed)
+        return [Fold(a, public.train, b) for a, b in ((first, second), (second, first))]
+    if public.test is None:
+        raise DataError(
+            f"--split test: the folder of {public.name} holds no test.csv. Use --split val, or add the file."
+        )
+    return [Fold(public.val, public.known_at_test, public.test)]
+
+
+def measure_fold(public: PublicData, fold: Fold, params: MatchingParams, entries: dict[str, Entry]) -> None:
+    """Adds one fold to `entries`."""
+    histories, slices = judged_slices(public, fold)
+    yardstick = Yardstick.of(public.catalog, public.train)
+    for name, matcher, settings, seconds in fitted_matchers(public, fold.choose, params):
+        started = time.perf_counter()
+        result = evaluate_matcher(matcher, histories, slices, [K], yardstick)
+        entry = entries.setdefault(name, Entry())
+        entry.seconds += seconds + time.perf_counter() - started
+        entry.settings.append(settings)
+        for part, found in result.items():
+            for metric in METRICS:
+                entry.people.setdefault(part, {}).setdefault(metric, []).append(found.people[metric])
+
+
+def judged_slices(public: PublicData, fold: Fold) -> tuple[Histories, list[Slice]]:
+    """People with truth in the judged part, and the slices that benchmarks report."""
+    n_items = len(public.catalog)
+    histories, liked = evaluation_set(fold.known, fold.judged)
+    nobody, nothing = np.zeros(len(liked), np.bool_), np.zeros(n_items, np.bool_)
+    traits = Traits(cold_items(public.train, n_items), nobody, nothing, [None] * n_items)
+    slices = build_slices(Truth.of([row.tolist() for row in liked]), traits)
+    return histories, [part for part in slices if part.name in SLICES]
+
+
+def fitted_matchers(
+    public: PublicData, choose: Interactions, params: MatchingParams
+) -> Iterator[tuple[str, Matcher, dict[str, Any], float]]:
+    """Every enabled matcher, fitted on train, the hybrid last: name, matcher, settings, seconds.
+
+    As in the pipeline, single matchers choose on one half of `choose`, and the hybrid learns its blend on the other.
+    Its seconds are those of its members and its own.
+    """
+    for_members, for_blend = validation_halves(choose, params.seed)
+    members: dict[str, Matcher] = {}
+    total = 0.0
+    for name in SINGLE:
+        if getattr(params, name).enabled:
+            matcher = build(name, params)
+            settings, seconds = _fitted(matcher, public, for_members)
+            members[name], total = matcher, total + seconds
+            yield name, matcher, settings, seconds
+    if len(members) > 1:
+        hybrid = Hybrid(params.rank, members, seed=params.seed)
+        settings, seconds = _fitted(hybrid, public, for_blend)
+        yield Hybrid.name, hybrid, settings, total + seconds
+
+
+def _fitted(matcher: Matcher, public: PublicData, choose: Interactions) -> tuple[dict[str, Any], float]:
+    started = time.perf_counter()
+    settings = matcher.fit(public.catalog, public.train, choose).settings
+    return settings, time.perf_counter() - started
+
+
+def summary(public: PublicData, split: str, entries: dict[str, Entry]) -> dict[str, Any]:
+    """Rows of the table and what is needed to judge them; JSON values."""
+    rows = [
+        rounded({
+            "matcher": name, "slice": part,
+            **{metric: float(entry.values(part, metric).mean()) for metric in METRICS},
+            "seconds": round(entry.seconds, 2),
+        })
+        for name, entry in entries.items() for part in SLICES if part in entry.people
+    ]  # fmt: skip
+    some = next(iter(entries.values()))
+    return {
+        "rows": rows,
+        "benchmark": public.name,
+        "split": split,
+        "protocol": public.protocol,
+        "users": {part: len(some.values(part, METRICS[0])) for part in SLICES},
+        "settings": {name: entry.settings for name, entry in entries.items()},
+        "against_ease": against(entries, "ease"),
+    }
+
+
+def against(entries: dict[str, Entry], baseline: str) -> dict[str, Any]:
+    """Ratio to a baseline over all people with its paired 95 % bounds, by matcher and metric."""
+    if baseline not in entries:
+        return {}
+    compared: dict[str, Any] = {}
+    for name, entry in entries.items():
+        if name != baseline:
+            for metric in METRICS:
+                ratio = paired_bootstrap(entry.values("all", metric), entries[baseline].values("all", metric)).ratio
+                values = {"ratio": ratio.mean, "lower": ratio.lower, "upper": ratio.upper}
+                compared.setdefault(name, {})[metric] = rounded(values)
+    return compared
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """One table: a line a matcher, both metrics over each slice, seconds."""
+    users = report["users"]
+    lines = [
+        f"{report['benchmark']}, {report['split']}: {report['protocol']}",
+        f"{'people':<12}" + "".join(f"{part} ({users[part]})".rjust(20) for part in SLICES),
+        f"{'matcher':<12}" + f"{'Recall@20':>11}{'NDCG@20':>9}" * len(SLICES) + f"{'seconds':>10}",
+    ]
+    for name in dict.fromkeys(row["matcher"] for row in report["rows"]):
+        mine = {row["slice"]: row for row in report["rows"] if row["matcher"] == name}
+        cells = "".join(_cell(mine.get(part), METRICS[0], 11) + _cell(mine.get(part), METRICS[1], 9) for part in SLICES)
+        lines.append(f"{name:<12}{cells}{next(iter(mine.values()))['seconds']:>10.1f}")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None, metric: str, width: int) -> str:
+    return f"{row[metric]:.4f}".rjust(width) if row and metric in row else "n/a".rjust(width)
