@@ -93,7 +93,7 @@ def by_time(interactions: pa.Table, params: SplitParams) -> Codes:
     time = interactions["timestamp"].cast(pa.int64()).to_numpy()
     ordered = np.sort(time)
     if not len(ordered):
-        raise DataError("split: there are no interactions. Import some, or see docs/data.md on generating them.")
+        raise DataError("split: there are no interactions; bring a table of them (see docs/ on bringing your data).")
     starts = [ordered[min(int(np.floor(len(ordered) * share)), len(ordered) - 1)] for share in _shares(params)]
     codes: Codes = np.searchsorted(np.array(starts), time, side="right").astype(np.int8)
     return codes

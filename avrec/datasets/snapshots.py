@@ -1,0 +1,136 @@
+"""Snapshots of outside data: a data set folder under the hash of its content, never changed once it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from avrec.datasets.cleaning import TIMED
+from avrec.datasets.dataset import META, Dataset, write_meta
+from avrec.datasets.hashing import sha256_of
+from avrec.datasets.streams import write_query
+from avrec.errors import DataError
+from avrec.params import DatasetParams
+from avrec.schema import TABLES
+from avrec.settings import settings
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 over the names and hashes of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def keep(staging: Path) -> str:
+    """Puts a finished folder in its place under `settings().imports`, in one step. Returns its hash.
+
+    A snapshot with the same content is left as it is. In a remote store `dataset.json`, without which a folder is no
+    data set, is written last.
+    """
+    name, store = content_hash(staging), settings().imports
+    if "://" not in store:
+        target = Path(store) / name
+        if target.exists():
+            shutil.rmtree(staging)
+        else:
+            staging.rename(target)
+        return name
+    filesystem, root = _open(store)
+    target_url = f"{root}/{name}"
+    if not filesystem.exists(f"{target_url}/{META}"):
+        files = sorted(p for p in staging.rglob("*") if p.is_file())
+        for path in sorted(files, key=lambda p: p.name == META):
+            filesystem.makedirs(f"{target_url}/{path.parent.relative_to(staging).as_posix()}", exist_ok=True)
+            filesystem.put_file(str(path), f"{target_url}/{path.relative_to(staging).as_posix()}")
+    shutil.rmtree(staging)
+    return name
+
+
+def load_snapshot(params: DatasetParams, folder: Path) -> Dataset:
+    """Copies the snapshot `params.snapshot` to `folder`, checked against its hash, without anything from `as_of` on.
+
+    Raises:
+        DataError: it is not there, is damaged, or came from another source.
+    """
+    name = str(params.snapshot)
+    _fetch(name, folder)
+    found = content_hash(folder)
+    if found != name:
+        raise DataError(
+            f"snapshot {name} is damaged: its content has hash {found}. Remove it from {settings().imports} and run "
+            f"`avrec data import {params.source} PATH` again."
+        )
+    dataset = Dataset(folder)
+    if dataset.meta.source != params.source:
+        raise DataError(
+            f"snapshot {name} came from source '{dataset.meta.source}', but dataset.source is '{params.source}'."
+        )
+    if params.as_of and dataset.meta.has_time:
+        _cut(dataset, params.as_of.astimezone(UTC) if params.as_of.tzinfo else params.as_of.replace(tzinfo=UTC))
+    return Dataset(folder)
+
+
+def _fetch(name: str, folder: Path) -> None:
+    store = settings().imports
+    filesystem, root = _open(store)
+    if not filesystem.exists(f"{root}/{name}/{META}"):
+        raise DataError(
+            f"snapshot {name} is not in {store}. Run `avrec data import SOURCE PATH` here, or point AVREC_IMPORTS "
+            "at the store that has it."
+        )
+    prefix = f"{root}/{name}/"
+    for remote in sorted(filesystem.find(prefix)):
+        path = folder / remote[remote.index(f"{name}/") + len(name) + 1 :]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        filesystem.get_file(remote, str(path))
+
+
+def _open(store: str) -> tuple[Any, str]:
+    import fsspec
+
+    filesystem, root = fsspec.core.url_to_fs(store)
+    return filesystem, root.rstrip("/")
+
+
+def _cut(dataset: Dataset, as_of: datetime) -> None:
+    """Takes rows from `as_of` on out of the data set, into `rejected`, and says so in its meta."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    late = []
+    for name in TIMED:
+        if not dataset.has(name):
+            continue
+        path = dataset.path(name)
+        connection.read_parquet(str(path)).create_view(f"whole_{name}")
+        moment = f"timestamptz '{as_of.isoformat()}'"
+        columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
+        if connection.sql(f"select count(*) from whole_{name} where timestamp >= {moment}").fetchone()[0]:
+            aside = path.with_suffix(".cut")
+            write_query(
+                connection,
+                f"select {columns} from whole_{name} where timestamp < {moment} or timestamp is null",
+                aside,
+                name,
+            )
+            late.append(
+                f"select '{name}' as \"table\", null::bigint as row, item_id, "
+                f"'timestamp ' || timestamp || ' is not before dataset.as_of' as reason, "
+                f"null::varchar as content from whole_{name} where timestamp >= {moment}"
+            )
+    if late:
+        rejected = dataset.path("rejected")
+        connection.read_parquet(str(rejected)).create_view("whole_rejected")
+        query = " union all ".join(['select "table", row, item_id, reason, content from whole_rejected', *late])
+        write_query(connection, query, rejected.with_suffix(".cut"), "quarantine")
+    connection.close()
+    for path in sorted(dataset.folder.glob("*.cut")):
+        path.replace(path.with_suffix(".parquet"))
+    write_meta(dataset.folder, replace(dataset.meta, as_of=as_of.isoformat()))
