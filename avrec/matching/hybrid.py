@@ -11,7 +11,7 @@ import numpy as np
 from avrec.errors import DataError
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
 from avrec.matching.blending import collect, fit_blend
-from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
+from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
 from avrec.matching.selection import quality, selection_set
 from avrec.params import RankParams
 
@@ -118,6 +118,8 @@ class Hybrid(Matcher):
         single = [i + half for i in range(len(self.members)) for half in (0, p)]
         choices = collect(self._separated, single, judged, self.params.candidates, self.seed)
         lower = np.array(([0.0] * len(self.members) + [-np.inf] * len(OWN)) * 2 + [-np.inf])
+        # New items are equally popular: their offset says it already.
+        choices.columns[:, p + self._columns.index("popular")] = 0.0
         found = fit_blend(choices, self.params.l2, lower)
         return self._named([round(float(w), DIGITS) for w in found])
 
@@ -148,12 +150,13 @@ class Hybrid(Matcher):
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
         rows = np.arange(len(items))[:, None]
+        # What counts against an item may help another one, but it is no reason to give: negative weights are left out.
         parts = np.stack([
-            self._column_weights(column)[items] * values[rows, items]
+            np.maximum(self._column_weights(column)[items], 0.0) * values[rows, items]
             for column, values in zip(self._columns, self._values(histories), strict=True)
         ])  # fmt: skip
         causes = [member._explain(histories, items) for member in self.members.values()]
-        causes += [_always(kind, items.shape) for kind in OWN]
+        causes += [_where(self.popular[items] > 0, "popular"), _where(self.own[1][items] > 0, "fresh")]
         reasons, none = Reasons.empty(items.shape), REASON_KINDS.index("none")
         best = np.zeros(items.shape, np.float32)
         for part, cause in zip(parts, causes, strict=True):
@@ -205,5 +208,7 @@ def _standardised(scores: Floats, name: str) -> Floats:
     return result
 
 
-def _always(kind: str, shape: tuple[int, ...]) -> Reasons:
-    return Reasons(np.full(shape, REASON_KINDS.index(kind), np.int8), np.full(shape, -1, np.int32))
+def _where(holds: Mask, kind: str) -> Reasons:
+    reasons = Reasons.empty(holds.shape)
+    reasons.kind[holds] = REASON_KINDS.index(kind)
+    return reasons

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from avrec.matching.base import Matcher, twin_catalog
-from avrec.matching.data import Catalog
+from avrec.matching.data import Catalog, Interactions
+from avrec.matching.hybrid import TWIN, Hybrid
 from avrec.matching.loading import Split, validation_halves
-from avrec.matching.registry import build
+from avrec.matching.registry import SINGLE, build, is_disabled, load_matcher
 from avrec.matching.selection import validation_quality
 from avrec.params import MatchingParams
 
 TwinReport = dict[str, Any]
-
-TWIN = "twin"
 
 
 def train_matcher(name: str, params: MatchingParams, catalog: Catalog, split: Split, folder: Path) -> TwinReport:
@@ -45,3 +44,51 @@ def _fit(
     matcher.twin_seed = twin_seed
     report = matcher.fit(twin_catalog(catalog, twin_seed), split.train, choose)
     return matcher, {**asdict(report), "val": validation_quality(matcher, split.train, judge)}
+
+
+def train_hybrid(params: MatchingParams, catalog: Catalog, split: Split, models: Path, folder: Path) -> TwinReport:
+    """Learns the blend of the matchers saved below `models`, and that of their twins, and saves both.
+
+    Returns:
+        `{"settings", "epochs", "val"}`, and the same of the twin under `"twin"` where there is one; JSON values.
+    """
+    enabled = [name for name in SINGLE if not is_disabled(models / name)]
+    folders = {name: models / name for name in enabled}
+    hybrid, report = _blend(params, catalog, split, folders)
+    hybrid.save(folder)
+    twins = {name: path / TWIN if (path / TWIN).is_dir() else path for name, path in folders.items()}
+    if twins != folders:
+        twin, report[TWIN] = _blend(params, catalog, split, twins)
+        twin.save(folder / TWIN)
+    return report
+
+
+def _blend(
+    params: MatchingParams, catalog: Catalog, split: Split, folders: dict[str, Path]
+) -> tuple[Hybrid, TwinReport]:
+    _, learn = validation_halves(split.val, params.seed)
+    members = {name: load_matcher(path, catalog) for name, path in folders.items()}
+    hybrid = Hybrid(params.rank, members, params.seed)
+    report = hybrid.fit(catalog, split.train, learn)
+    return hybrid, {**asdict(report), "val": hybrid.cross_fitted(split.train, learn)}
+
+
+def refit(
+    params: MatchingParams, catalog: Catalog, interactions: Interactions, reports: dict[str, TwinReport]
+) -> dict[str, Matcher]:
+    """Fits every matcher on all interactions, with the settings that were evaluated.
+
+    Args:
+        params: Section `matching`.
+        catalog: All items.
+        interactions: All of them, what was held out included.
+        reports: What training said of each matcher, the hybrid included; those switched off are left out.
+    """
+    frozen = {name: report["settings"] for name, report in reports.items() if not report.get("disabled")}
+    blend = frozen.pop(Hybrid.name)
+    matchers = {name: build(name, params, settings) for name, settings in sorted(frozen.items())}
+    for matcher in matchers.values():
+        matcher.fit(catalog, interactions)
+    hybrid = Hybrid(params.rank, matchers, params.seed, frozen=blend)
+    hybrid.fit(catalog, interactions)
+    return {**matchers, Hybrid.name: hybrid}

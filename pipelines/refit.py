@@ -1,0 +1,58 @@
+"""Stage refit: fits everything on all data with the settings that were evaluated, and packs what is deployed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+
+from avrec.datasets.dataset import Dataset
+from avrec.matching.data import Histories, Interactions
+from avrec.matching.loading import load_catalog, load_interactions
+from avrec.matching.registry import MATCHERS
+from avrec.matching.training import refit
+from avrec.params import Params
+from avrec.recommend.bundle import write_bundle
+from pipelines.stage import ARTIFACTS, DATA, fresh, run
+
+
+def work(params: Params) -> None:
+    valid = Dataset(DATA / "valid")
+    catalog = load_catalog(valid, DATA / "features")
+    interactions = load_interactions(valid.table("interactions"), catalog)
+    matchers = refit(params.matching, catalog, interactions, _reports())
+    everyone = np.arange(interactions.n_users, dtype=np.int32)
+    write_bundle(
+        fresh(ARTIFACTS / "bundle"),
+        items=valid.table("items"),
+        features=catalog.features,
+        matchers=matchers,
+        serve="hybrid",
+        histories=Histories.from_interactions(interactions, everyone),
+        user_ids=interactions.user_ids,
+        info={
+            **_period(interactions),
+            "settings": {name: matcher.settings() for name, matcher in matchers.items()},
+            "dataset": {"source": valid.meta.source, "synthetic": valid.meta.synthetic, "as_of": valid.meta.as_of},
+            "k": params.recommend.k,
+        },
+    )
+
+
+def _reports() -> dict[str, dict[str, object]]:
+    paths = {name: ARTIFACTS / "training" / f"{name}.json" for name in MATCHERS}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+
+
+def _period(interactions: Interactions) -> dict[str, str | None]:
+    """First and last instant of the training data, ISO; None where the data set has no time."""
+    known = interactions.timestamp[interactions.timestamp > 0]
+    if not len(known):
+        return {"trained_from": None, "trained_through": None}
+    ends = {"trained_from": known.min(), "trained_through": known.max()}
+    return {name: datetime.fromtimestamp(int(second), UTC).isoformat() for name, second in ends.items()}
+
+
+if __name__ == "__main__":
+    run("refit", work)
