@@ -8,6 +8,7 @@ from avrec.datasets.dataset import Dataset
 from avrec.features.collect import collect
 from avrec.features.given import collect_given
 from avrec.params import Params
+from avrec.validation.features import check_features, raise_if_critical
 from pipelines.stage import DATA, fresh, run, write_json
 
 
@@ -20,7 +21,9 @@ def work(params: Params, modality: str) -> None:
         counts = collect_given(items["item_id"].to_pylist(), given, modality, out)
     else:
         counts = collect(items, valid.meta.media_root, params.features, modality, out)
-    write_json(out / "validation.json", counts)
+    report = check_features(out, modality, params.validation)
+    write_json(out / "validation.json", counts | report)
+    raise_if_critical(modality, report)
 
 
 if __name__ == "__main__":

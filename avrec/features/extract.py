@@ -18,7 +18,7 @@ from avrec.features.registry import build_extractor
 from avrec.features.store import FeatureStore
 from avrec.features.subjects import Subject, subjects_of
 from avrec.features.visual import VisualExtractor
-from avrec.media.pool import decode_many
+from avrec.media.pool import Decoded, decode_many
 from avrec.media.sample import Request, Sample
 from avrec.params import FeaturesParams, LimitsParams
 from avrec.settings import settings
@@ -33,11 +33,12 @@ T = TypeVar("T")
 
 @dataclass
 class FillReport:
-    """What a call of `fill_store` did: items that were there, and extractions made, of them failures."""
+    """What a call of `fill_store` did: by modality what was known, made, and of that failed; seconds by item."""
 
     known: dict[str, int] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def fill_store(
@@ -101,6 +102,10 @@ class _Job:
         if len(self._rows) >= ROWS_PER_SHARD:
             self.flush()
 
+    def timed(self, key: str, seconds: float) -> None:
+        if key in self.missing:
+            self._report.seconds[self.missing[key].item_id] = seconds
+
     def flush(self) -> None:
         self._store.write(self.extractor, self._rows)
         self._rows = []
@@ -123,9 +128,8 @@ def _fill_media(
     answers = decode_many(requests, limits, min(workers or os.cpu_count() or 1, len(keys)))
     for batch in batched(answers, FILES_TOGETHER):
         for job in jobs:
-            _extract(job, [(keys[index], answer) for index, answer in batch])
+            _extract(job, [(keys[decoded.index], decoded) for decoded in batch])
         meter.advance(len(batch))
-    meter.close()
 
 
 def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
@@ -143,8 +147,10 @@ def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
     return Request(uri, media_root, pictures, sound)
 
 
-def _extract(job: _Job, answers: Sequence[tuple[str, Sample | MediaError]]) -> None:
-    wanted = [(key, answer) for key, answer in answers if key in job.missing]
+def _extract(job: _Job, answers: Sequence[tuple[str, Decoded]]) -> None:
+    wanted = [(key, decoded.answer) for key, decoded in answers if key in job.missing]
+    for key, decoded in answers:
+        job.timed(key, decoded.seconds)
     for key, answer in wanted:
         if isinstance(answer, MediaError):
             job.add(key, Extraction.missing(answer.reason, job.extractor.dim))

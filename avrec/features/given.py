@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avrec.errors import DataError
-from avrec.features.base import Extraction, partition_of
+from avrec.features.base import Extraction, Vectors, partition_of
 from avrec.features.collect import PARTITIONS, FeatureWriter
 
 
@@ -34,7 +34,7 @@ def collect_given(item_ids: Sequence[str], vectors_file: Path, modality: str, ou
     return writer.close(item_ids)
 
 
-def _extraction(vector: np.ndarray) -> Extraction:
+def _extraction(vector: Vectors) -> Extraction:
     if not np.isfinite(vector).all():
         return Extraction.missing("no vector given", len(vector))
     none = np.zeros(0, np.float32)

@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from avrec.features.tensorflow import load
+from avrec.features.tensorflow import load, padded_width, row_by_row
 from avrec.features.weights import IMAGENET_NAMES, MOBILENET, find_weights
 
 SIZE = 224
 DIM = 1024
 BATCH = 16
+CLASSES = 1001  # the first is background
 POOLED = "MobilenetV1/Logits/AvgPool_1a/AvgPool:0"
-LOGITS = "MobilenetV1/Predictions/Reshape:0"
-UNSAFE = "final_result:0"  # [safe, unsafe]
+LOGITS = ("MobilenetV1/Logits/Conv2d_1c_1x1/weights", "MobilenetV1/Logits/Conv2d_1c_1x1/biases")
+SAFETY = ("final_training_ops/weights/final_weights", "final_training_ops/biases/final_biases")
 
 
 def build_mobilenet() -> Callable[[Any], tuple[Any, ...]]:
-    """The network: frames `[BATCH, 224, 224, 3]` uint8 to `[BATCH, 1024]`, `[BATCH, 1000]` and `[BATCH]` (unsafe)."""
+    """The network: frames `[BATCH, 224, 224, 3]` uint8 to `[BATCH, 1024]`, `[BATCH, 1000]` and `[BATCH, 1]`: unsafe."""
     tf = load()
     graph = tf.compat.v1.GraphDef()
     graph.ParseFromString(find_weights(MOBILENET).read_bytes())
@@ -26,13 +27,21 @@ def build_mobilenet() -> Callable[[Any], tuple[Any, ...]]:
         if node.name == "input":  # the file was frozen for one image at a time
             node.attr["shape"].shape.dim[0].size = BATCH
 
+    constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+    (logits, bias), (safety, safety_bias) = (
+        [tf.make_ndarray(constants[name]).reshape(shape) for name, shape in zip(names, shapes, strict=True)]
+        for names, shapes in ((LOGITS, ([DIM, CLASSES], [CLASSES])), (SAFETY, ([CLASSES, 2], [2])))
+    )
+    beside = padded_width(CLASSES) - CLASSES
+
     def network(frames: Any) -> Any:
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
-        pooled, logits, unsafe = tf.graph_util.import_graph_def(
-            graph, input_map={"input:0": scaled}, return_elements=[POOLED, LOGITS, UNSAFE], name=""
-        )
-        probabilities = tf.nn.softmax(tf.reshape(logits, [BATCH, 1001]))
-        return tf.reshape(pooled, [BATCH, DIM]), probabilities[:, 1:], tf.reshape(unsafe, [BATCH, 2])[:, 1]
+        (pooled,) = tf.graph_util.import_graph_def(graph, {"input:0": scaled}, [POOLED], name="")
+        pooled = tf.reshape(pooled, [BATCH, DIM])
+        scores = row_by_row(tf, pooled, logits) + bias
+        probabilities = tf.nn.softmax(tf.pad(scores, [[0, 0], [0, beside]], constant_values=-1e9))
+        safe_unsafe = tf.nn.softmax(row_by_row(tf, scores, safety) + safety_bias)
+        return pooled, probabilities[:, 1:CLASSES], safe_unsafe[:, 1:]
 
     spec = tf.TensorSpec([BATCH, SIZE, SIZE, 3], tf.uint8)
     function = tf.compat.v1.wrap_function(network, signature=[spec])

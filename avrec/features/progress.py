@@ -18,11 +18,8 @@ class Progress:
 
     def advance(self, count: int) -> None:
         self._done += count
-        if time.monotonic() - self._said >= EVERY_S:
+        if self._done >= self._total or time.monotonic() - self._said >= EVERY_S:
             self._say()
-
-    def close(self) -> None:
-        self._say()
 
     def _say(self) -> None:
         self._said = time.monotonic()

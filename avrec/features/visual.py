@@ -72,7 +72,7 @@ class VisualExtractor(Extractor):
         return Extraction.missing(sample.missing.get("visual", "no picture"), self.dim)
 
     def _found(self, sample: Sample, vectors: Vectors, scores: Vectors, unsafe: Vectors) -> Extraction:
-        signals = {
+        signals: dict[str, Any] = {
             "visual_tags": best_tags(scores.mean(axis=0), self._names, least=0.08, most=5),
             "safety": float(unsafe.mean()),
             "poster_s": float(sample.frame_times[len(sample.frames) // 2]),

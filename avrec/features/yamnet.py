@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avrec.features.tensorflow import load
+from avrec.features.tensorflow import load, padded_width, row_by_row
 from avrec.features.weights import YAMNET, YAMNET_NAMES, find_weights
 from avrec.media.sample import RATE
 
@@ -45,14 +45,17 @@ def build_yamnet(mfcc: int) -> Callable[[Any], tuple[Any, ...]]:
     import tensorflow_io as tfio
 
     weights = read_yamnet()
+    beside = padded_width(CLASSES) - CLASSES
+    classifier = np.pad(weights["classifier"], [(0, 0), (0, beside)])
+    bias = np.pad(weights["bias"], (0, beside))
 
     def network(patches: Any) -> Any:
         spectrogram = tfio.audio.spectrogram(patches, nfft=FFT, window=WINDOW, stride=STRIDE)[:, :FRAMES]
         mel = tfio.audio.melscale(spectrogram, rate=RATE, mels=MELS, fmin=125.0, fmax=7500.0)
         log_mel = tf.math.log(mel + 1e-3)
         embedding = _body(tf, log_mel[..., None], weights)
-        scores = tf.sigmoid(embedding @ weights["classifier"] + weights["bias"])
-        return embedding, scores, _mfcc_statistics(tf, log_mel, mfcc)
+        scores = tf.sigmoid(row_by_row(tf, embedding, classifier) + bias)
+        return embedding, scores[:, :CLASSES], _mfcc_statistics(tf, log_mel, mfcc)
 
     function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, PATCH], tf.float32)])
     return lambda patches: tuple(function(tf.constant(patches)))
@@ -69,10 +72,11 @@ def _body(tf: Any, x: Any, weights: dict[str, Array]) -> Any:
 
 
 def _mfcc_statistics(tf: Any, log_mel: Any, count: int) -> Any:
-    coefficients = tf.signal.mfccs_from_log_mel_spectrograms(log_mel)[..., 1 : count + 1]
+    # All coefficients are computed and the wanted ones cut out at the end: `run_padded` says why.
+    coefficients = tf.signal.mfccs_from_log_mel_spectrograms(log_mel)
     deltas = coefficients[:, 1:] - coefficients[:, :-1]
     parts = [f(x, axis=1) for x in (coefficients, deltas) for f in (tf.reduce_mean, tf.math.reduce_std)]
-    return tf.concat(parts, axis=1)
+    return tf.concat([part[:, 1 : count + 1] for part in parts], axis=1)
 
 
 def read_yamnet() -> dict[str, Array]:

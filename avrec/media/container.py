@@ -27,13 +27,13 @@ FAILURES = (av.FFmpegError, ValueError, OSError, EOFError, IndexError, NotImplem
 
 @dataclass(frozen=True)
 class Media:
-    """An open container and its one picture and one sound stream, either of which may be missing with a reason."""
+    """An open container and its one picture and one sound stream; either may be None, with a reason."""
 
     container: Any
     bytes: int
     duration_s: float | None
-    video: Any | None
-    audio: Any | None
+    video: Any
+    audio: Any
     no_video: str | None
     no_audio: str | None
 
@@ -69,6 +69,7 @@ def _options(limits: LimitsParams) -> dict[str, str]:
 def _checked(container: Any, size: int, limits: LimitsParams) -> Media:
     if len(container.streams) > limits.streams:
         raise MediaError(f"{len(container.streams)} streams, the limit is {limits.streams}")
+    video: Any
     video, no_video = _best(container, "video", "picture")
     audio, no_audio = _best(container, "audio", "sound")
     if video is not None and (video.width or 0) * (video.height or 0) > limits.pixels:
@@ -82,7 +83,7 @@ def _checked(container: Any, size: int, limits: LimitsParams) -> Media:
     return Media(container, size, duration, video, audio, no_video, no_audio)
 
 
-def _best(container: Any, kind: str, what: str) -> tuple[Any | None, str | None]:
+def _best(container: Any, kind: str, what: str) -> tuple[Any, str | None]:
     """The stream to read: moving pictures before cover art, one we can decode before one we cannot."""
     streams = list(getattr(container.streams, kind))
     if not streams:

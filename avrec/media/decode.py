@@ -126,11 +126,11 @@ class _Pass:
     ) -> tuple[dict[str, str], dict[str, str]]:
         missing, damage = {}, {}
         if self.request.pictures and not seen:
-            missing["visual"] = self._why(self.media.no_video, pictures and pictures.damage, "picture")
+            missing["visual"] = self._why(self.media.no_video, pictures.damage if pictures else None, "picture")
         elif pictures and (pictures.damage or self.stopped):
             damage["visual"] = pictures.damage or str(self.stopped)
         if self.request.sound and not wave.size:
-            missing["audio"] = self._why(self.media.no_audio, sound and sound.damage, "sound")
+            missing["audio"] = self._why(self.media.no_audio, sound.damage if sound else None, "sound")
         elif sound and (sound.damage or self.stopped):
             damage["audio"] = sound.damage or str(self.stopped)
         return missing, damage

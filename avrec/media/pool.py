@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from avrec.errors import MediaError
@@ -26,8 +27,17 @@ FILES_PER_WORKER = 500
 Answer = Sample | MediaError
 
 
-def decode_many(requests: Iterable[Request], limits: LimitsParams, workers: int = 2) -> Iterator[tuple[int, Answer]]:
-    """Decodes files in parallel; yields `(position, sample or error)` as they come, not in order.
+@dataclass(frozen=True)
+class Decoded:
+    """The answer to the request at position `index`, and how long the worker took."""
+
+    index: int
+    answer: Answer
+    seconds: float
+
+
+def decode_many(requests: Iterable[Request], limits: LimitsParams, workers: int = 2) -> Iterator[Decoded]:
+    """Decodes files in parallel; yields samples or errors as they come, not in order.
 
     At most `4 * workers` answers wait for the reader, so that memory stays flat. Closing the iterator early ends the
     workers.
@@ -47,12 +57,12 @@ class _Pool:
         self._limits = limits
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._out: queue.Queue[tuple[int, Answer] | BaseException | None] = queue.Queue(4 * workers)
+        self._out: queue.Queue[Decoded | BaseException | None] = queue.Queue(4 * workers)
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
         for thread in self._threads:
             thread.start()
 
-    def answers(self) -> Iterator[tuple[int, Answer]]:
+    def answers(self) -> Iterator[Decoded]:
         running = len(self._threads)
         while running:
             item = self._out.get()
@@ -76,7 +86,9 @@ class _Pool:
         try:
             while (job := self._next()) is not None:
                 index, request = job
-                self._out.put((index, child.ask(request)))
+                started = time.monotonic()
+                answer = child.ask(request)
+                self._out.put(Decoded(index, answer, time.monotonic() - started))
             self._out.put(None)
         except BaseException as error:  # carried to the reader's thread, where it is raised
             self._out.put(error)

@@ -37,8 +37,8 @@ def probe_many(uris: Sequence[str | None], root: str | None, limits: LimitsParam
 
     wanted = [(row, uri) for row, uri in enumerate(uris) if uri]
     probes = [Probe("none", "no media")] * len(uris)
-    for index, answer in decode_many([Request(uri, root) for _, uri in wanted], limits, workers):
-        row = wanted[index][0]
+    for decoded in decode_many([Request(uri, root) for _, uri in wanted], limits, workers):
+        row, answer = wanted[decoded.index][0], decoded.answer
         probes[row] = answer.probe if isinstance(answer, Sample) else Probe("refused", answer.reason)
     return probes
 

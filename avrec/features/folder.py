@@ -1,0 +1,160 @@
+"""`avrec features extract FOLDER`: every file of a folder into vectors, and a report with a row a file."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from avrec.datasets.dataset import write_table
+from avrec.errors import DataError, MediaError
+from avrec.features.base import Extraction
+from avrec.features.collect import FeatureWriter, partitions
+from avrec.features.extract import FillReport, fill_store
+from avrec.features.hashing import HashCache
+from avrec.features.registry import build_extractor
+from avrec.features.store import FeatureStore
+from avrec.features.subjects import Subject
+from avrec.media.location import is_url
+from avrec.params import FeaturesParams, load_params
+from avrec.schema import ITEMS, SIGNALS
+from avrec.settings import settings
+
+MODALITIES = ("visual", "audio")
+REPORT = ("path", "status", "reason", "seconds")
+
+
+def extract_folder(folder: str, out: Path, workers: int = 2, params: FeaturesParams | None = None) -> dict[str, int]:
+    """Extracts picture and sound of every file below `folder`; files that cannot be read are reported, not fatal.
+
+    Writes `out/visual` and `out/audio` (as the stages do, the item id being the path), `out/signals.parquet` and
+    `out/report.csv`: `path,status,reason,seconds`; status `ok` (picture and sound), `partial` (one of them is
+    missing or damaged) or `refused`; seconds are 0 where the feature store already knew the file.
+
+    Args:
+        folder: Folder or fsspec URL.
+        out: Folder for the results; made when absent.
+        workers: Decoding processes.
+        params: Section `features`; by default of the params.yaml here, or else the defaults.
+
+    Returns:
+        Number of files by status.
+
+    Raises:
+        DataError: `folder` is not a folder.
+    """
+    params = params or _params_here()
+    paths = list(_files(folder))
+    if not paths:
+        print(f"{folder} holds no files", file=sys.stderr)
+    items, refused = _items(paths, folder, params)
+    started = time.monotonic()
+    report = fill_store(items, folder, params, MODALITIES, workers=workers)
+    found = {modality: _collect(items, modality, params, out / modality) for modality in MODALITIES}
+    _write_signals(items, found, out)
+    counts = _write_report(paths, refused, found, report, out)
+    said = ", ".join(f"{number} {status}" for status, number in counts.items())
+    print(f"{len(paths)} files in {time.monotonic() - started:.1f} s: {said}; see {out / 'report.csv'}")
+    return counts
+
+
+def _params_here() -> FeaturesParams:
+    return load_params().features if Path("params.yaml").is_file() else FeaturesParams()
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Paths below `folder`, sorted. Links are listed, and judged when they are opened; folders behind links are not."""
+    if is_url(folder):
+        import fsspec
+
+        fs, root = fsspec.core.url_to_fs(folder)
+        yield from sorted(str(path)[len(root) :].lstrip("/") for path in fs.find(root))
+        return
+    base = Path(folder)
+    if not base.is_dir():
+        raise DataError(f"{folder} is not a folder; give a folder of media files or an fsspec URL.")
+    found = (path for path in base.rglob("*") if path.is_symlink() or not path.is_dir())
+    yield from sorted(path.relative_to(base).as_posix() for path in found)
+
+
+def _items(paths: Sequence[str], folder: str, params: FeaturesParams) -> tuple[pa.Table, dict[str, str]]:
+    """The items table of the files that may be opened, and why the others may not."""
+    refused: dict[str, str] = {}
+    hashes: dict[str, str] = {}
+    cache = HashCache()
+    for path in paths:
+        try:
+            hashes[path] = cache.sha256(path, folder, params.limits.bytes)
+        except MediaError as error:
+            refused[path] = error.reason
+    cache.close()
+    rows = [{"item_id": p, "media_type": "video", "media_uri": p, "media_sha256": h} for p, h in hashes.items()]
+    return pa.Table.from_pylist(rows, schema=ITEMS.schema), refused
+
+
+def _collect(items: pa.Table, modality: str, params: FeaturesParams, out: Path) -> dict[str, Extraction]:
+    """Writes the tables of one modality; the extractions without their vectors, by path."""
+    store, extractor = FeatureStore(settings().feature_store), build_extractor(modality, params)
+    writer = FeatureWriter(out, modality, extractor.dim)
+    pairs = zip(items["item_id"].to_pylist(), items["media_sha256"].to_pylist(), strict=True)
+    known: dict[str, Extraction] = {}
+    lost = Extraction.missing("the feature store lost it; run again", extractor.dim)
+    for number, members in enumerate(partitions([Subject(path, key) for path, key in pairs])):
+        found = store.read(extractor, [subject.key for subject in members if subject.key])
+        rows = [(subject.item_id, found.get(subject.key or "", lost)) for subject in members]
+        writer.partition(number, rows)
+        known |= {path: _light(extraction) for path, extraction in rows}
+    writer.close(items["item_id"].to_pylist())
+    return known
+
+
+def _light(extraction: Extraction) -> Extraction:
+    none = extraction.starts[:0]
+    return Extraction(None, none, none, none, extraction.reason, extraction.signals)
+
+
+def _write_signals(items: pa.Table, found: dict[str, dict[str, Extraction]], out: Path) -> None:
+    rows = []
+    for path in items["item_id"].to_pylist():
+        merged: dict[str, Any] = {}
+        for modality in MODALITIES:
+            merged |= found[modality][path].signals or {}
+        rows.append({"item_id": path} | {name: merged.get(name) for name in SIGNALS.schema.names[1:]})
+    write_table(out, "signals", pa.Table.from_pylist(rows, schema=SIGNALS.schema))
+
+
+def _write_report(
+    paths: Sequence[str],
+    refused: dict[str, str],
+    found: dict[str, dict[str, Extraction]],
+    report: FillReport,
+    out: Path,
+) -> dict[str, int]:
+    counts = dict.fromkeys(("ok", "partial", "refused"), 0)
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / ".report.part"
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(REPORT)
+        for path in paths:
+            parts = [found[modality].get(path) for modality in MODALITIES]
+            status, reason = ("refused", refused[path]) if path in refused else judge([p for p in parts if p])
+            counts[status] += 1
+            writer.writerow([path, status, reason, f"{report.seconds.get(path, 0.0):.3f}"])
+    aside.replace(out / "report.csv")
+    return counts
+
+
+def judge(parts: Sequence[Extraction]) -> tuple[str, str]:
+    """Status and reason of a file by what its modalities gave."""
+    missing = [part.reason for part in parts if part.reason is not None]
+    damage = [str(part.signals["damage"]) for part in parts if part.signals and "damage" in part.signals]
+    reason = "; ".join(dict.fromkeys([*missing, *damage]))
+    if len(missing) == len(parts):
+        return "refused", reason
+    return ("partial" if reason else "ok"), reason
