@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from avrec.errors import DataError
@@ -14,6 +14,8 @@ from avrec.recommend.recipe import Provenance, Recipe
 from avrec.recommend.store import Store
 
 STAGING = "_staging"
+COMPLETE = "publication.json"
+"""File that is written last: a publication's Parquet folder that has it is whole."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Plan:
         recipe: Run date, length, diversity, kinds of items.
         model_version: Registered version of the model.
         dataset_version: DVC hash of the validated data set that histories come from.
-        run_id: Run (`refs/avrec/runs/ID`) whose bundle and data make the rows.
+        run_id: Run (`refs/avrec/runs/ID`) whose code and bundle make the rows.
         commit: Commit of that run: code, parameters and the hashes of everything it read.
+        data_run: Run whose data set gives histories and items; mostly the same, or a later one.
         mlflow_run_id: Where MLflow describes the model.
         bundle_md5: DVC hash of the bundle.
         synthetic: True where no person made the data.
@@ -39,6 +42,7 @@ class Plan:
     dataset_version: str
     run_id: str
     commit: str
+    data_run: str
     mlflow_run_id: str
     bundle_md5: str
     synthetic: bool
@@ -49,7 +53,7 @@ class Plan:
     @property
     def publication_id(self) -> str:
         """Follows from what decides the rows, so that publishing the same again is recognised."""
-        names = ("model_version", "dataset_version", "run_id", "bundle_md5")
+        names = ("model_version", "dataset_version", "run_id", "data_run", "bundle_md5")
         decides = {**{name: getattr(self, name) for name in names}, "recipe": self.recipe.to_json()}
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.recipe.run_date:%Y%m%d}-v{self.model_version}-{digest}"
@@ -86,7 +90,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
-        known = {name: value for name, value in values.items() if name != "publication_id"}
+        names = {field.name for field in fields(cls)}  # a plan may come from a newer avrec than the run's code
+        known = {name: value for name, value in values.items() if name in names}
         known["recipe"] = Recipe.from_json(values["recipe"])
         known["shards"] = tuple((start, stop) for start, stop in values["shards"])
         known["generated_at"] = datetime.fromisoformat(values["generated_at"])
@@ -95,23 +100,25 @@ class Plan:
 
 def write_plan(store: Store, plan: Plan) -> Plan:
     """Writes a plan down, or returns the one that an earlier attempt wrote: its shards may be half done."""
-    name = f"{plan.staging}/plan.json"
-    store.create(name, json.dumps(plan.to_json(), indent=2, sort_keys=True).encode())
+    if not store.exists(f"{plan.folder}/{COMPLETE}"):
+        store.create(f"{plan.staging}/plan.json", json.dumps(plan.to_json(), indent=2, sort_keys=True).encode())
     return read_plan(store, plan.publication_id)
 
 
 def read_plan(store: Store, publication_id: str) -> Plan:
-    """The plan of a publication that is being made.
+    """The plan of a publication that is being made, or was.
 
     Raises:
-        DataError: there is none; it was published and cleared away, or never planned.
+        DataError: there is none.
     """
-    name = f"{STAGING}/{publication_id}/plan.json"
-    if not store.exists(name):
-        raise DataError(f"{store.path(name)} does not exist: plan the publication first.")
-    return Plan.from_json(json.loads(store.read(name)))
-
-
-def planned_now(plan: Plan) -> Plan:
-    """The plan with the present instant, in whole seconds."""
-    return replace(plan, generated_at=datetime.now(UTC).replace(microsecond=0))
+    try:
+        return Plan.from_json(json.loads(store.read(f"{STAGING}/{publication_id}/plan.json")))
+    except FileNotFoundError:
+        day = publication_id[:8]
+        name = f"run_date={day[:4]}-{day[4:6]}-{day[6:]}/publication_id={publication_id}/{COMPLETE}"
+    try:
+        return Plan.from_json(json.loads(store.read(name))["plan"])
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{store.url} knows no publication {publication_id}; `avrec tables list` shows them."
+        ) from error

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from avrec.errors import DataError
-from avrec.recommend.plan import Plan
+from avrec.recommend.plan import COMPLETE, Plan
 from avrec.recommend.recipe import stamp
 from avrec.recommend.sql import Publication, Tables
 from avrec.recommend.store import Store
@@ -24,7 +24,6 @@ from avrec.schema import RECOMMENDATIONS
 from avrec.settings import settings
 
 VALIDATED = "validated.json"
-COMPLETE = "publication.json"
 POINTER = "CURRENT"
 
 
@@ -58,6 +57,10 @@ class Publisher:
         rows = pa.concat_tables(batches).combine_chunks()
         self.store.write_table(f"{plan.staging}/{plan.part(shard)}", rows)
         return int(rows.num_rows)
+
+    def has_part(self, plan: Plan, shard: int) -> bool:
+        """Whether the rows of a shard are there, whole."""
+        return self.store.exists(f"{plan.staging}/{plan.part(shard)}")
 
     def staged(self, plan: Plan) -> Iterator[pa.Table]:
         """The staged rows, a table a shard, columns `ROW_VALUES`.

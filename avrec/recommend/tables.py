@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from avrec.datasets.dataset import Dataset
 from avrec.errors import DataError
 from avrec.matching.base import BLOCK, REASON_KINDS
-from avrec.matching.data import Histories, Interactions, Ints
+from avrec.matching.data import Histories, Interactions, Ints, Mask
 from avrec.recommend.bundle import Bundle, Lists
 from avrec.recommend.catalogs import seconds
 from avrec.recommend.filters import end_of
@@ -82,17 +82,18 @@ def shard_rows(bundle: Bundle, dataset: Dataset, recipe: Recipe, start: int, sto
     """
     if start % BLOCK:
         raise DataError(f"start: expected a multiple of {BLOCK}, so that blocks do not depend on shards; got {start}.")
-    if not bundle.allowed(recipe.filter).any():
+    allowed = _allowed(bundle, dataset, recipe)
+    if not allowed.any():
         raise DataError(
             f"no item is available on {recipe.run_date}: all are published later, withdrawn or filtered out."
         )
     if start == 0:
-        yield _rows(bundle, [DEFAULT_USER], _lists(bundle, Histories.of([[]]), recipe))
+        yield _rows(bundle, [DEFAULT_USER], _lists(bundle, Histories.of([[]]), recipe, allowed))
     users = users_of(dataset, recipe.run_date, start, stop)
     histories = histories_on(bundle, dataset, recipe.run_date, users)
     for first in range(0, len(users), BLOCK):
         last = min(first + BLOCK, len(users))
-        yield _rows(bundle, users[first:last], _lists(bundle, histories.slice(first, last), recipe))
+        yield _rows(bundle, users[first:last], _lists(bundle, histories.slice(first, last), recipe, allowed))
 
 
 def remake(bundle: Bundle, dataset: Dataset, recipe: Recipe, user_id: str) -> pa.Table:
@@ -101,19 +102,27 @@ def remake(bundle: Bundle, dataset: Dataset, recipe: Recipe, user_id: str) -> pa
     Raises:
         DataError: the person has no history on that day; their list is the default one, `*`.
     """
+    allowed = _allowed(bundle, dataset, recipe)
     if user_id == DEFAULT_USER:
-        return _rows(bundle, [user_id], _lists(bundle, Histories.of([[]]), recipe))
+        return _rows(bundle, [user_id], _lists(bundle, Histories.of([[]]), recipe, allowed))
     users = users_of(dataset, recipe.run_date)
     if user_id not in users:
         raise DataError(f"user '{user_id}' has no history on {recipe.run_date}; such people get the list of '*'.")
     start = users.index(user_id) // BLOCK * BLOCK
     block = users[start : start + BLOCK]
-    rows = _rows(bundle, block, _lists(bundle, histories_on(bundle, dataset, recipe.run_date, block), recipe))
+    histories = histories_on(bundle, dataset, recipe.run_date, block)
+    rows = _rows(bundle, block, _lists(bundle, histories, recipe, allowed))
     return rows.filter(pa.array([user == user_id for user in rows["user_id"].to_pylist()]))
 
 
-def _lists(bundle: Bundle, histories: Histories, recipe: Recipe) -> Lists:
-    return bundle.recommend(histories, recipe.k, bundle.allowed(recipe.filter), diversity=recipe.diversity)
+def _lists(bundle: Bundle, histories: Histories, recipe: Recipe, allowed: Mask) -> Lists:
+    return bundle.recommend(histories, recipe.k, allowed, diversity=recipe.diversity)
+
+
+def _allowed(bundle: Bundle, dataset: Dataset, recipe: Recipe) -> Mask:
+    """Items that pass the recipe's filter and that the data set still has, `[n_items]` bool."""
+    there = _places(bundle.items["item_id"], dataset.table("items")["item_id"].to_pylist()) >= 0
+    return np.asarray(bundle.allowed(recipe.filter) & there)
 
 
 def _rows(bundle: Bundle, users: Sequence[str], lists: Lists) -> pa.Table:
