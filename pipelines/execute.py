@@ -42,8 +42,10 @@ def execute(run_id: str, name: str) -> str:
 
 
 def _reproduce(stage: Stage) -> None:
-    _timing(stage).unlink(missing_ok=True)
-    if dvc("repro", "--single-item", stage.name):
+    timing = _timing(stage)
+    timing.unlink(missing_ok=True)
+    print(f"{stage.name}: {stage.cmd}", flush=True)
+    if dvc("repro", "--quiet", "--single-item", stage.name):
         raise DataError(f"{stage.name} failed; its own message is above.")
 
 
