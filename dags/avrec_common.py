@@ -20,16 +20,17 @@ from typing import Any
 
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.providers.standard.operators.hitl import HITLBranchOperator, HITLOperator
-from airflow.sdk import BaseOperator, BranchMixIn
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk import Asset, BaseOperator, BranchMixIn
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from avrec.platform.identity import DEMO_APPROVER, configured_approvers, read_users, users_file
 from avrec.settings import settings
 from pipelines.runs import run_name
-from pipelines.stage import PERMANENT
+from pipelines.stage import PERMANENT, SKIP
 
 PROJECT = Path(__file__).resolve().parent.parent
+CHAMPION = Asset(name="champion", uri="avrec://champion", group="avrec")  # updated by every promotion
 
 
 def tell_failure(context: Mapping[str, Any]) -> None:
@@ -114,6 +115,8 @@ class Step(BaseOperator):
             code = process.wait()
         if code == PERMANENT:
             raise AirflowFailException(f"{self.task_id} was refused; the reason is in the lines above.")
+        if code == SKIP:
+            raise AirflowSkipException(f"{self.task_id} has nothing to do; the reason is in the lines above.")
         if code:
             raise AirflowException(f"{self.task_id} ended with code {code}; the reason is in the lines above.")
 

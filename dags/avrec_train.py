@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, Param, TaskGroup, dag
-from avrec_common import PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, approvers
+from airflow.sdk import Param, TaskGroup, dag
+from avrec_common import CHAMPION, PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, approvers
 
 from pipelines.graph import Stage, edges, read_stages
 
@@ -28,7 +28,6 @@ start -> dataset -> validate -> split ----------+
 
 MATCHERS = ["popularity", "content", "ease", "two_tower"]
 SOURCES = ["demo", "folder", "mmrec", "movielens", "microlens"]
-CHAMPION = Asset(name="champion", uri="avrec://champion", group="avrec")
 HEAVY = {"features": "extraction", "train": "training", "rank": "training", "refit": "training"}
 
 

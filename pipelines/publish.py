@@ -12,14 +12,14 @@ import sys
 from datetime import date
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError
+from avrec.errors import AvrecError, DataError
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
 from avrec.settings import settings
 from pipelines import inside, page, recommend
-from pipelines.recommend import SKIP, VALID
+from pipelines.recommend import VALID
 from pipelines.scratch import scratch
-from pipelines.stage import result
+from pipelines.stage import PERMANENT, SKIP, result
 
 
 def validate(publication_id: str) -> list[str]:
@@ -121,10 +121,10 @@ def main(arguments: list[str]) -> int:
     whole.add_argument("--version", default="champion")
     whole.add_argument("--data", default=None)
     try:
-        return run(parser.parse_args(arguments))
+        return run(parser.parse_args([argument for argument in arguments if argument]))  # an empty form field
     except AvrecError as error:
         print(f"publish: {error}", file=sys.stderr, flush=True)
-        return 1
+        return PERMANENT if isinstance(error, DataError) else 1
 
 
 if __name__ == "__main__":

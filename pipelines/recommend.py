@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError, RegistryError
+from avrec.errors import AvrecError, DataError, RegistryError
 from avrec.params import RecommendParams
 from avrec.recommend.plan import Plan, read_plan, write_plan
 from avrec.recommend.publication import Publisher
@@ -29,13 +29,12 @@ from avrec.recommend.recipe import Recipe
 from avrec.settings import settings
 from pipelines import lockfile, runs
 from pipelines.scratch import scratch
-from pipelines.stage import ARTIFACTS, DATA, result
+from pipelines.stage import ARTIFACTS, DATA, PERMANENT, SKIP, result
 
 if TYPE_CHECKING:
     from avrec.recommend.bundle import Bundle
 
 BUNDLE, VALID = ARTIFACTS / "bundle", DATA / "valid"
-SKIP = 99  # exit code of a step that found nothing to do; Airflow's own convention
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def main(arguments: list[str]) -> int:
         return int(given.work(given))
     except AvrecError as error:
         print(f"recommend: {error}", file=sys.stderr, flush=True)
-        return 1
+        return PERMANENT if isinstance(error, RegistryError | DataError) else 1
 
 
 if __name__ == "__main__":

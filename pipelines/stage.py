@@ -17,6 +17,7 @@ from avrec.settings import settings
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 PERMANENT = 3  # exit code of a step that was refused, not disturbed
+SKIP = 99  # exit code of a step that found nothing to do, for reasons that are no failure
 
 
 def run(name: str, work: Callable[[Params], None]) -> None:
