@@ -1,0 +1,26 @@
+"""The DAG files as Airflow reads them, in an Airflow home of the test session's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DAGS = ROOT / "dags"
+
+
+@pytest.fixture(scope="session")
+def dagbag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Airflow reads its configuration on import, so it is given a home before that."""
+    os.environ.setdefault("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+    os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+    sys.path.insert(0, str(DAGS))
+    from airflow.dag_processing.dagbag import DagBag
+
+    yield DagBag(str(DAGS), bundle_path=DAGS)
+    sys.path.remove(str(DAGS))
