@@ -19,6 +19,8 @@ models = typer.Typer(no_args_is_help=True, help="Registered versions: gate, appr
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(models, name="models")
+tables = typer.Typer(no_args_is_help=True, help="Published recommendation tables: publish, look up, trace, make again.")
+app.add_typer(tables, name="tables")
 
 
 def main() -> None:
@@ -181,6 +183,66 @@ def rollback(reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> 
     from avrec.registry.commands import roll_back
 
     roll_back(reason)
+
+
+# Tables ---------------------------------------------------------------------------------------------------------
+
+Day = Annotated[str, typer.Option("--date", help="Day the lists are for, YYYY-MM-DD.")]
+Publication = Annotated[Optional[str], typer.Option(help="A superseded publication of that day.")]  # noqa: UP045
+
+
+@tables.command("publish")
+def publish_table(
+    day: Day,
+    version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
+    data: Annotated[Optional[str], typer.Option(help="Run with newer histories and items.")] = None,  # noqa: UP045
+) -> None:
+    """Make, validate and publish the table of a day; the same again changes nothing."""
+    newer = ["--data", data] if data else []
+    _pipeline("pipelines.publish", "all", "--date", day, "--version", version, *newer)
+
+
+@tables.command("list")
+def list_tables() -> None:
+    """Every publication, the ones in force and the superseded ones."""
+    from avrec.recommend.commands import print_publications
+
+    print_publications()
+
+
+@tables.command("show")
+def show_list(
+    user: Annotated[str, typer.Option(help="Pseudonym, or '*' for the default list.")] = "*",
+    day: Annotated[Optional[str], typer.Option("--date", help="YYYY-MM-DD; by default the latest.")] = None,  # noqa: UP045
+) -> None:
+    """One person's list as published."""
+    from avrec.recommend.commands import print_list
+
+    print_list(day, user)
+
+
+@tables.command("trace")
+def trace_row(
+    day: Day,
+    user: Annotated[str, typer.Option(help="Pseudonym, or '*'.")],
+    rank: Annotated[int, typer.Option(help="Position in the list.")] = 1,
+    publication: Publication = None,
+) -> None:
+    """Follow a row to its publication, model, MLflow run, code and data."""
+    one = ["--publication", publication] if publication else []
+    _pipeline("pipelines.lineage", "trace", "--date", day, "--user", user, "--rank", str(rank), *one)
+
+
+@tables.command("remake")
+def remake_list(
+    day: Day,
+    user: Annotated[str, typer.Option(help="Pseudonym, or '*'.")],
+    into: Annotated[Path, typer.Option(help="Folder the run is restored in; used again if it is there.")],
+    publication: Publication = None,
+) -> None:
+    """Restore what made a list, make the list again and compare bit by bit."""
+    one = ["--publication", publication] if publication else []
+    _pipeline("pipelines.lineage", "remake", "--date", day, "--user", user, "--into", str(into), *one)
 
 
 @app.command()
