@@ -1,8 +1,8 @@
 """The parent of the supervisor: whatever happens to either of them, nothing they started is left.
 
 Killed supervisor (even by SIGKILL): its orphans become ours, and we end them. Killed keeper: the supervisor's
-lifeline closes, and it stops the parts. Both at once: the kernel ends the parts on Linux, and the next
-`avrec up` or `avrec down` ends what they left behind, found by the sessions in the state file.
+lifeline closes, and it stops the parts and what it adopted. Both in the same instant: the kernel ends the parts
+(Linux), and the next `avrec up` or `avrec down` ends what they left, found by the sessions in the state file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         try:
             return child.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            reap(keep=child.pid)
+            reap(keep={child.pid})
 
 
 def sweep(home: Path) -> int:
@@ -81,7 +81,10 @@ def _still_ours(leader: ProcessId) -> bool:
     """
     if psutil.boot_time() > leader.created:
         return False
-    return leader.alive() or not psutil.pid_exists(leader.pid)
+    try:
+        return abs(psutil.Process(leader.pid).create_time() - leader.created) < 1  # a zombie leader counts
+    except psutil.NoSuchProcess:
+        return True
 
 
 def mark_stopped(home: Path) -> None:

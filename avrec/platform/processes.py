@@ -59,11 +59,11 @@ def adopt_orphans() -> None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def reap(keep: int) -> None:
-    """Takes adopted children off the process table once they have ended; `keep` is waited for elsewhere."""
+def reap(keep: set[int]) -> None:
+    """Takes adopted children off the process table once they have ended; those in `keep` are waited for elsewhere."""
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error, ChildProcessError):
-            if child.pid != keep and child.status() == psutil.STATUS_ZOMBIE:
+            if child.pid not in keep and child.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(child.pid, os.WNOHANG)
 
 

@@ -19,7 +19,7 @@ from types import FrameType
 from avrec.errors import PlatformError
 from avrec.platform.parts import Part, Plan
 from avrec.platform.probing import Prober
-from avrec.platform.processes import Process, end_sessions, start
+from avrec.platform.processes import Process, adopt_orphans, end_descendants, end_sessions, reap, start
 from avrec.platform.state import PartState, PlatformState, ProcessId, write_state
 
 START_LIMIT_S = 300.0
@@ -63,9 +63,11 @@ class Supervisor:
         """Runs until told to stop: 0, or 1 when a part cannot be kept alive."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        adopt_orphans()
         try:
             while not self._stopping:
                 self._round()
+                reap(keep={child.process.pid for child in self._children.values() if child.process is not None})
                 self._wait()
             return 0
         except PlatformError as error:
@@ -169,6 +171,7 @@ class Supervisor:
         while time.monotonic() < limit and any(c.process and c.process.poll() is None for c in sessions.values()):
             time.sleep(0.1)
         end_sessions(set(sessions))
+        end_descendants()  # who left their session are still below us
         for child in sessions.values():
             child.process = None
         for child in self._children.values():
