@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -66,9 +65,8 @@ def test_params_name_the_snapshot_and_keep_their_comments(project: Path, shop: P
     snapshot = import_folder(shop, TITLES)
     after = (project / "params.yaml").read_text(encoding="utf-8")
     assert after.count("#") == before.count("#")
-    assert (
-        [line for line in before.splitlines() if line not in after.splitlines()][0].strip().startswith("source: demo")
-    )
+    gone = [line.strip() for line in before.splitlines() if line not in after.splitlines()]
+    assert gone[0].startswith("source: demo")
     assert len([line for line in after.splitlines() if line not in before.splitlines()]) == 3
     section = yaml.safe_load(after)["dataset"]
     assert (section["source"], section["snapshot"], section["as_of"]) == (
@@ -137,7 +135,7 @@ def test_rows_that_cannot_be_used_are_kept_with_their_reason(project: Path, shop
         "user_id is empty",
         "item_id is empty",
         "timestamp is empty",
-        "line 31: Expected Number of Columns: 4 Found: 6",
+        "line 31: Expected Number of Columns: 4",
         "timestamp '1e300' is not an instant",
     ):
         assert sum(text.startswith(reason) for text in found) == 1, (reason, found)
@@ -233,7 +231,7 @@ def test_parquet_tables_and_files_named_by_id(project: Path, shop: Path, tmp_pat
 def test_columns_that_are_missing(project: Path, shop: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         import_folder(shop, columns)
-    assert not [p for p in Path(settings().imports).iterdir()], "a failed import leaves nothing"
+    assert not list(Path(settings().imports).iterdir()), "a failed import leaves nothing"
     assert load_params().dataset.source == "demo"
 
 
@@ -321,4 +319,4 @@ def test_a_folder_nobody_may_write_to_can_be_imported(project: Path, shop: Path)
         import_folder(shop, TITLES)
     finally:
         shop.chmod(0o700)
-    assert sorted(os.listdir(shop)) == ["films", "interactions.csv", "items.csv"]
+    assert sorted(path.name for path in shop.iterdir()) == ["films", "interactions.csv", "items.csv"]

@@ -77,7 +77,8 @@ def movielens(tmp_path: Path) -> Path:
     folder = tmp_path / "ml"
     folder.mkdir()
     (folder / "movies.csv").write_text(
-        'movieId,title,genres\n1,Toy Story (1995),Animation|Comedy\n2,"Matrix, The (1999)",(no genres listed)\n3,Nameless,\n',
+        "movieId,title,genres\n1,Toy Story (1995),Animation|Comedy\n"
+        '2,"Matrix, The (1999)",(no genres listed)\n3,Nameless,\n',
         encoding="utf-8",
     )
     (folder / "ratings.csv").write_text(
