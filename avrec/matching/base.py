@@ -15,7 +15,7 @@ from avrec.errors import DataError, NotFittedError
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Ints, Longs, Mask
 
 BLOCK = 256
-"""Rows scored together. Blocks are padded to this size, so that a row's scores are bit-equal alone and in any shard."""
+"""Rows scored together; bounds the memory of a dense block of scores."""
 
 
 REASON_KINDS = ("watched", "taste", "picture", "sound", "text", "popular", "fresh", "none")
@@ -55,10 +55,12 @@ class FitReport:
     Attributes:
         settings: The settings actually used, those chosen on validation included (for `refit`).
         epochs: One mapping of metric to value an epoch, for matchers that iterate.
+        trials: Settings tried on validation and what came of each.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     epochs: list[dict[str, float]] = field(default_factory=list)
+    trials: list[dict[str, float]] = field(default_factory=list)
 
 
 class Matcher(ABC):
@@ -69,11 +71,14 @@ class Matcher(ABC):
 
     Attributes:
         uses_features: Whether the vectors of the catalogue matter; if so the stage `train` makes a shuffled twin.
+        exact_rows: Whether `_score` gives a row the same bits in a block of any size (`avrec.matching.exact`). Blocks
+            of those that do not promise it are padded to `BLOCK` rows.
         twin_seed: Set for a twin: it sees the features of the catalogue shuffled among items with this seed.
     """
 
     name: ClassVar[str]
     uses_features: ClassVar[bool] = False
+    exact_rows: bool = False
     catalog: Catalog | None = None
     twin_seed: int | None = None
 
@@ -106,15 +111,16 @@ class Matcher(ABC):
 
         Args:
             histories: `n` rows.
-            exact_block: Compute on a block padded to `BLOCK` rows, so that a row's bits do not depend on its company
-                (what tables need). False is faster for a few rows; scores may differ in the last bits.
+            exact_block: Pad the block to `BLOCK` rows where the matcher needs that for a row's bits not to depend on
+                its company (what tables ask for). False is faster for a few rows; the last bits may then differ.
         """
         self._require_fitted()
         n = len(histories)
         if n > BLOCK:
             raise ValueError(f"histories: expected at most {BLOCK} rows in a block, got {n}; use `recommend`.")
         self._check_items("histories.items", histories.items)
-        return self._score(_padded(histories) if exact_block else histories)[:n]
+        pad = exact_block and not self.exact_rows
+        return self._score(_padded(histories) if pad else histories)[:n]
 
     def recommend(
         self, histories: Histories, k: int, allowed: Mask | None = None, exact_block: bool = True

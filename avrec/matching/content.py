@@ -11,11 +11,15 @@ import numpy.typing as npt
 from avrec.features.base import Features
 from avrec.matching.base import BLOCK, MODALITY_REASONS, REASON_KINDS, FitReport, Matcher, Reasons
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
+from avrec.matching.exact import Exact
 from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
 from avrec.params import ContentParams
 from avrec.schema import MODALITIES
 
 FUSED = "fused"
+TINY = 1e-9
+"""Vectors that are shorter point nowhere."""
+
 CHOICES = (0.0, 0.5, 1.0)
 """Weights a block may get when they are chosen on validation; 1 for one block at least."""
 
@@ -31,6 +35,7 @@ class Content(Matcher):
 
     name: ClassVar[str] = "content"
     uses_features: ClassVar[bool] = True
+    exact_rows = True
 
     def __init__(self, params: ContentParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         self.profile_size: int = frozen["profile_size"] if frozen else params.profile_size
@@ -48,21 +53,24 @@ class Content(Matcher):
         else:
             self.weights = {name: self.weights.get(name, 1.0) for name in self.blocks}
         self.catalog = catalog
-        return FitReport(self.settings(), trials)
+        return FitReport(self.settings(), trials=trials)
 
     def _prepare(self, catalog: Catalog) -> None:
-        """Unit vectors of each block; statistics come from training, so new items change nothing."""
-        units = {name: _units(catalog.features[name], centre) for name, centre in self.centres.items()
-                 if name in catalog.features}  # fmt: skip
-        self.blocks = {name: units[name] for name in MODALITIES if name in units}
-        if len(self.blocks) > 1:
-            present = np.sum([catalog.features[name].present for name in self.blocks], axis=0)
-            share = np.sqrt(np.maximum(present, 1)).astype(np.float32)[:, None]
-            self.blocks[FUSED] = np.ascontiguousarray(np.hstack(list(self.blocks.values())) / share)
+        """Unit vectors of each modality; statistics come from training, so new items change nothing."""
+        have = [name for name in MODALITIES if name in self.centres and name in catalog.features]
+        self.units = {name: _units(catalog.features[name], self.centres[name]) for name in have}
+        self._exact = {name: Exact(units) for name, units in self.units.items()}
+        present = sum((catalog.features[name].present.astype(np.float32) for name in have), np.float32(0.0))
+        # An item's fused vector is its unit vectors side by side over the root of their number: of unit length too.
+        self.share = (1.0 / np.sqrt(np.maximum(present, 1.0)) * np.ones(len(catalog))).astype(np.float32)
+
+    @property
+    def blocks(self) -> list[str]:
+        """Names of the blocks that the catalogue has vectors for."""
+        return [*self.units, *([FUSED] if len(self.units) > 1 else [])]
 
     def _choose(self, judged: Any) -> tuple[dict[str, float], list[dict[str, float]]]:
-        names = list(self.blocks)
-        n_items = len(self.blocks[names[0]])
+        names, n_items = self.blocks, len(self.share)
         grid = [w for w in product(CHOICES, repeat=len(names)) if max(w) == 1.0]
         parts = [
             self._block_scores(judged.histories.slice(i, min(i + BLOCK, len(judged.truth))), n_items)
@@ -78,7 +86,22 @@ class Content(Matcher):
 
     def _block_scores(self, histories: Histories, n_items: int) -> list[Floats]:
         likes = liked_matrix(histories, n_items, self.profile_size)
-        return [_unit_rows(likes @ block) @ block.T for block in self.blocks.values()]
+        scores = [self._exact[name].dot(_unit_rows(likes @ units)) for name, units in self.units.items()]
+        if FUSED in self.blocks:
+            scores.append(self._fused_scores(likes))
+        return scores
+
+    def _fused_scores(self, likes: Any) -> Floats:
+        """Cosine of the fused vectors, without ever putting them side by side."""
+        weighted = likes.multiply(self.share[None, :]).tocsr()
+        profiles = {name: weighted @ units for name, units in self.units.items()}
+        length = np.sqrt(sum((_squares(profile) for profile in profiles.values()), np.zeros((likes.shape[0], 1))))
+        total = np.zeros(likes.shape, np.float32)
+        for name, profile in profiles.items():
+            unit = np.divide(profile, length, out=np.zeros_like(profile), where=length > TINY)
+            total += self._exact[name].dot(unit)
+        total *= self.share
+        return total
 
     def _score(self, histories: Histories) -> Floats:
         n_items = len(self._require_fitted())
@@ -106,15 +129,14 @@ class Content(Matcher):
     def _contributions(self, liked: npt.NDArray[Any], items: npt.NDArray[Any]) -> dict[str, Floats]:
         """By modality, how much each liked item adds to each score `[liked, k]`; `fused` is shared out exactly."""
         parts: dict[str, Floats] = {}
-        widths = {name: block.shape[1] for name, block in self.blocks.items() if name != FUSED}
-        for name, block in self.blocks.items():
-            length = np.linalg.norm(block[liked].sum(axis=0)) or 1.0
-            start = 0
-            for modality, width in ({name: block.shape[1]} if name != FUSED else widths).items():
-                columns = slice(start, start + width)
-                part = self.weights[name] / length * (block[liked, columns] @ block[items, columns].T)
-                parts[modality] = parts.get(modality, 0.0) + part
-                start += width
+        fused = np.sqrt(sum(((self.share[liked] @ units[liked]) ** 2).sum() for units in self.units.values()))
+        for name, units in self.units.items():
+            products = units[liked] @ units[items].T
+            length = np.linalg.norm(units[liked].sum(axis=0))
+            parts[name] = self.weights[name] * products / max(length, TINY)
+            if FUSED in self.blocks:
+                shares = np.outer(self.share[liked], self.share[items])
+                parts[name] = parts[name] + self.weights[FUSED] * products * shares / max(fused, TINY)
         return parts
 
     def _state(self) -> Arrays:
@@ -143,9 +165,14 @@ def _units(features: Features, centre: Floats) -> Floats:
 
 
 def _unit_rows(vectors: Floats) -> Floats:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9)
+    norms = np.sqrt(_squares(vectors))
+    units: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > TINY)
     return units
+
+
+def _squares(vectors: Floats) -> Floats:
+    total: Floats = (vectors * vectors).sum(axis=1, keepdims=True)
+    return total
 
 
 def _combine(blocks: list[Floats], weights: Any) -> Floats:

@@ -29,6 +29,7 @@ class Ease(Matcher):
     """
 
     name: ClassVar[str] = "ease"
+    exact_rows = True
 
     def __init__(self, params: EaseParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         self.l2: float = frozen["l2"] if frozen else params.l2
@@ -51,7 +52,7 @@ class Ease(Matcher):
         if judged:
             best = self._search(attempt, best)
         self.weights = best[1]
-        return FitReport(self.settings(), trials)
+        return FitReport(self.settings(), trials=trials)
 
     def _search(self, attempt: Any, best: tuple[float, Floats]) -> tuple[float, Floats]:
         start, left = self.l2, TRIALS - 1

@@ -77,5 +77,7 @@ FUSIONS: dict[str, type[Fusion]] = {"weighted": Weighted, "gated": Gated, "conca
 
 def masked_softmax(logits: Any, present: Any) -> Any:
     """Softmax `[n, m]` over the present; rows without any are zero."""
+    if logits.shape[1] == 1:
+        return present + 0.0 * logits  # keeps the gate in the graph: its gradient is 0, not absent
     shares = ops.softmax(ops.where(present > 0, logits, LOWEST), axis=1)
     return shares * present

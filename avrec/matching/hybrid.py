@@ -67,7 +67,7 @@ class Hybrid(Matcher):
             self.weights = self._learn(judged)
         elif not self.weights:
             self.weights = self._equal()
-        return FitReport(self.settings(), [])
+        return FitReport(self.settings())
 
     def cross_fitted(self, train: Interactions, validation: Interactions) -> dict[str, float]:
         """Figures on validation where nobody is judged by weights that saw them: fit on one half, judge the other."""
@@ -83,6 +83,10 @@ class Hybrid(Matcher):
                 counts.append(len(judged.truth))
         self.weights = final
         return {name: float(np.average([f[name] for f in figures], weights=counts)) for name in (figures or [{}])[0]}
+
+    @property
+    def exact_rows(self) -> bool:  # type: ignore[override]
+        return all(member.exact_rows for member in self.members.values())
 
     # Columns: what is known of every item for each person ---------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from avrec.features.base import Features
 from avrec.matching.data import Floats, Mask
+from avrec.matching.exact import Exact
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,5 @@ class Projection:
 
     def apply(self, features: Features) -> Floats:
         """Inputs `[n_items, width]` float32; zero where not present, to be masked."""
-        projected = (features.normalised() - self.centre) @ self.basis
+        projected = Exact(self.basis.T).dot(features.normalised() - self.centre)
         return np.where(features.present[:, None], projected, 0.0).astype(np.float32)

@@ -28,6 +28,7 @@ class Popularity(Matcher):
     """
 
     name: ClassVar[str] = "popularity"
+    exact_rows = True
 
     def __init__(self, params: PopularityParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         self.half_life_days = frozen["half_life_days"] if frozen else params.half_life_days

@@ -53,17 +53,16 @@ def recall(found: Sequence[Ints], k: int) -> npt.NDArray[np.float64]:
 
 
 def quality(score: Callable[[Histories], Floats], judged: EvaluationSet) -> dict[str, float]:
-    """Mean recall@20, ndcg@10 and ndcg@20 of a scoring function called block by block."""
+    """Mean recall and NDCG at 5, 10 and 20 of a scoring function called block by block."""
     found: list[Ints] = []
     for start in range(0, len(judged.truth), BLOCK):
         part = judged.histories.slice(start, min(start + BLOCK, len(judged.truth)))
         found += ranks(score(part), part, judged.truth[start : start + BLOCK])
-    if not found:
-        return {"recall@20": 0.0, "ndcg@10": 0.0, "ndcg@20": 0.0}
+    metrics = {"recall": recall, "ndcg": ndcg}
     return {
-        "recall@20": float(recall(found, 20).mean()),
-        "ndcg@10": float(ndcg(found, 10).mean()),
-        "ndcg@20": float(ndcg(found, 20).mean()),
+        f"{name}@{k}": float(metric(found, k).mean()) if found else 0.0
+        for name, metric in metrics.items()
+        for k in (5, 10, 20)
     }
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
+from avrec.matching.exact import Exact
 from avrec.matching.inputs import Projection
 from avrec.matching.selection import liked_matrix
 from avrec.params import TwoTowerParams
@@ -30,6 +31,7 @@ class TwoTower(Matcher):
 
     name: ClassVar[str] = "two_tower"
     uses_features: ClassVar[bool] = True
+    exact_rows = True
 
     def __init__(self, params: TwoTowerParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         values = {**params.model_dump(exclude={"enabled"}), **(frozen or {})}
@@ -64,18 +66,23 @@ class TwoTower(Matcher):
             present[:, i] = features.present
         return values, present
 
+    def prepare(self) -> None:
+        """What scoring needs beside the weights; to be called whenever vectors or kernel changed."""
+        self._exact = Exact(self.vectors)
+        # The user tower is linear in the likes, so each of them goes through it once, here.
+        self.likes = Exact(self.kernel.T).dot(self.vectors)
+
     def people(self, histories: Histories) -> Floats:
         """Unit vectors `[n, dim]` of the people with these histories."""
         likes = liked_matrix(histories, len(self.vectors), self.params.history)
         count = np.diff(likes.indptr).astype(np.float32)[:, None]
-        mean = (likes @ self.vectors) / np.maximum(count, 1.0)
-        person = np.where(count > 0, mean @ self.kernel, self.nobody)
+        person = np.where(count > 0, (likes @ self.likes) / np.maximum(count, 1.0), self.nobody)
         norms = np.sqrt((person * person).sum(axis=1, keepdims=True))
         units: Floats = (person / np.maximum(norms, 1e-6)).astype(np.float32)
         return units
 
     def _score(self, histories: Histories) -> Floats:
-        scores: Floats = self.people(histories) @ self.vectors.T
+        scores = self._exact.dot(self.people(histories))
         scores /= np.float32(self.params.temperature)
         scores += self.bias
         return scores
@@ -87,7 +94,7 @@ class TwoTower(Matcher):
             if not len(liked):
                 continue
             # The person is a sum over likes, so each like has its own share of the score.
-            shares: npt.NDArray[Any] = (self.vectors[liked] @ self.kernel) @ self.vectors[items[row]].T
+            shares: npt.NDArray[Any] = self.likes[liked] @ self.vectors[items[row]].T
             cause = shares.argmax(axis=0)
             speaks = shares[cause, np.arange(items.shape[1])] > 0
             reasons.kind[row, speaks] = REASON_KINDS.index("taste")
@@ -116,6 +123,7 @@ class TwoTower(Matcher):
         newer = np.setdiff1d(np.arange(len(catalog)), known)
         if len(newer):
             self._place(newer, catalog)
+        self.prepare()
 
     def _place(self, newer: Longs, catalog: Catalog) -> None:
         """Vectors of items that are newer than the training, from what they are made of."""

@@ -136,6 +136,7 @@ class Trainer:
         matcher.vectors, matcher.bias = item_vectors(self.items, self.rows, self.inputs, self.present)
         matcher.kernel, matcher.nobody = np.array(self.users.kernel), np.array(self.users.nobody)
         matcher.content_weights = content_weights(self.items)
+        matcher.prepare()
 
 
 def train_towers(
@@ -173,6 +174,7 @@ def train_towers(
         matcher.best_epoch = best[1]
         for name, value in best[2].items():
             setattr(matcher, name, value)
+        matcher.prepare()
     return history
 
 

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+
+from avrec.matching.base import twin_catalog
+from avrec.matching.content import Content
+from avrec.matching.data import Histories
+from avrec.matching.loading import evaluation_set
+from avrec.matching.selection import validation_quality
+from avrec.params import ContentParams
+
+from .conftest import World
+from .suite import MatcherSuite
+
+
+class TestContent(MatcherSuite):
+    name = "content"
+
+
+def alone(world: World, modality: str) -> Content:
+    matcher = Content(ContentParams())
+    matcher.fit(world.catalog.with_features({modality: world.catalog.features[modality]}), world.split.train)
+    return matcher
+
+
+def test_what_is_alike_comes_first_and_says_how(world: World) -> None:
+    for modality, kind in (("visual", "picture"), ("audio", "sound"), ("text", "text")):
+        matcher = alone(world, modality)
+        liked = int(np.flatnonzero(world.catalog.features[modality].present)[0])
+        history = Histories.of([[liked]])
+        items, _ = matcher.recommend(history, 5)
+        assert (world.catalog.category[items[0]] == world.catalog.category[liked]).mean() >= 0.8
+        assert set(matcher.explain(history, items).names()[0]) == {kind}
+        assert set(matcher.explain(history, items).item[0]) == {liked}
+
+
+def test_an_item_without_the_modality_is_neither_liked_nor_disliked(world: World) -> None:
+    matcher = alone(world, "visual")
+    missing = ~world.catalog.features["visual"].present
+    scores = matcher.score(Histories.of([[1, 6], np.flatnonzero(missing).tolist()]))
+    assert (scores[0, missing] == 0).all()
+    assert (scores[0, ~missing] != 0).all()
+    assert (scores[1] == 0).all()
+
+
+def test_items_of_the_future_do_not_move_the_centre(world: World) -> None:
+    features = world.catalog.features["visual"]
+    matcher, shifted = alone(world, "visual"), features.vectors.copy()
+    met = np.isin(np.arange(len(world.catalog)), world.split.train.item)
+    shifted[~met] += 100.0
+    moved = Content(ContentParams())
+    altered = type(features)("visual", shifted, features.present)
+    moved.fit(world.catalog.with_features({"visual": altered}), world.split.train)
+    np.testing.assert_array_equal(moved.centres["visual"], matcher.centres["visual"])
+
+
+def test_reasons_add_up_to_the_score(world: World) -> None:
+    matcher = world.matcher("content")
+    assert isinstance(matcher, Content)
+    liked, items = np.array([1, 6, 22]), np.array([11, 40, 70])
+    parts = sum(part.sum(axis=0) for part in matcher._contributions(liked, items).values())
+    np.testing.assert_allclose(parts, matcher.score(Histories.of([liked.tolist()]))[0, items], atol=1e-5)
+
+
+def test_the_shuffled_twin_loses(world: World) -> None:
+    train, val = world.split.train, world.split.val
+    twin = Content(ContentParams())
+    twin.fit(twin_catalog(world.catalog, 7), train, val)
+    real = validation_quality(world.matcher("content"), train, val)["recall@10"]
+    assert len(evaluation_set(train, val).truth) > 40
+    assert real > 1.5 * validation_quality(twin, train, val)["recall@10"]

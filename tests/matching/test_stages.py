@@ -1,0 +1,130 @@
+"""The stages train, rank and refit on a small data set on disk, run twice in processes of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from avrec.datasets.dataset import DatasetMeta, write_meta, write_table
+from avrec.features.base import partition_of
+from avrec.matching.data import Catalog, Interactions
+from avrec.matching.loading import Split, concat
+from avrec.recommend.bundle import Bundle
+from avrec.schema import FEATURES, INTERACTIONS
+
+from .conftest import World
+
+RUN = """
+import sys
+from avrec.params import load_params
+from pipelines import rank, refit, train
+for name in ("popularity", "content", "ease", "two_tower"):
+    sys.argv = ["train", name]
+    train.work(load_params())
+rank.work(load_params())
+refit.work(load_params())
+"""
+
+PARAMS = "matching: {two_tower: {dim: 16, epochs: 3, patience: 1, batch_size: 128}, ease: {l2: 30}}\n"
+
+
+def instants(seconds: np.ndarray) -> pa.Array:
+    return pa.array([datetime.fromtimestamp(s, UTC) for s in seconds.tolist()], pa.timestamp("us", tz="UTC"))
+
+
+def interactions_table(rows: Interactions, catalog: Catalog) -> pa.Table:
+    names = {1: "positive", 0: "unknown", -1: "negative"}
+    return pa.table({
+        "user_id": [rows.user_ids[u] for u in rows.user], "item_id": [catalog.item_ids[i] for i in rows.item],
+        "timestamp": instants(rows.timestamp), "event": ["view"] * len(rows),
+        "label": [names[label] for label in rows.label.tolist()], "weight": rows.weight,
+    })  # fmt: skip
+
+
+def write_world(folder: Path, catalog: Catalog, split: Split) -> None:
+    """`data/valid`, `data/split` and `data/features` as the stages before leave them."""
+    valid = folder / "data" / "valid"
+    write_table(valid, "items", pa.table({
+        "item_id": catalog.item_ids, "media_type": catalog.media_type,
+        "category": [f"topic{c}" for c in catalog.category], "published_at": instants(catalog.published_at),
+    }))  # fmt: skip
+    everything = concat(split.train, split.val, split.test)
+    write_table(valid, "interactions", interactions_table(everything, catalog))
+    write_meta(valid, DatasetMeta("planted", True, None, True, None, "key"))
+    parts = folder / "data" / "split"
+    parts.mkdir()
+    for name in ("train", "val", "test"):
+        rows = INTERACTIONS.conform(interactions_table(getattr(split, name), catalog))
+        pq.write_table(rows, parts / f"{name}.parquet")
+    (parts / "slices.json").write_text("{}")
+    for name, features in catalog.features.items():
+        out = folder / "data" / "features" / name / "features"
+        out.mkdir(parents=True)
+        for part in range(16):
+            mine = [i for i, item in enumerate(catalog.item_ids) if partition_of(item) == part]
+            table = pa.table({
+                "item_id": [catalog.item_ids[i] for i in mine],
+                "vector": [features.vectors[i].tolist() if features.present[i] else [] for i in mine],
+                "present": [bool(features.present[i]) for i in mine], "reason": [None] * len(mine),
+            }, schema=FEATURES.schema)  # fmt: skip
+            pq.write_table(table, out / f"part-{part:02d}.parquet")
+    (folder / "params.yaml").write_text(PARAMS)
+
+
+def run(folder: Path, root: Path) -> dict[str, str]:
+    """Runs the stages and returns the hash of every file they wrote."""
+    env = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3", "AVREC_HOME": str(folder / "home")}
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    artifacts = folder / "artifacts"
+    return {
+        str(path.relative_to(artifacts)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(artifacts.rglob("*")) if path.is_file()
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(world: World, root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[str, str]]]:
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    for folder in folders:
+        write_world(folder, world.catalog, world.split)
+    return [(folder, run(folder, root)) for folder in folders]
+
+
+def test_two_runs_from_scratch_write_equal_bytes(runs: list[tuple[Path, dict[str, str]]]) -> None:
+    (_, first), (_, second) = runs
+    assert len(first) > 30
+    assert first == second
+
+
+def test_what_is_deployed_serves_known_and_unknown_people(runs: list[tuple[Path, dict[str, str]]]) -> None:
+    bundle = Bundle.load(runs[0][0] / "artifacts" / "bundle")
+    assert set(bundle.matchers) == {"popularity", "content", "ease", "two_tower", "hybrid"}
+    assert bundle.info["trained_through"].startswith("20")
+    lists = bundle.recommend(bundle.histories_of(["user3", "stranger"]), 7)
+    assert (lists.items >= 0).all()
+    assert lists.reasons is not None
+    seen = set(bundle.histories.seen(bundle.user_index["user3"]).tolist())
+    assert seen
+    assert not seen & set(lists.items[0].tolist())
+
+
+def test_reports_hold_settings_epochs_and_figures(runs: list[tuple[Path, dict[str, str]]]) -> None:
+    import json
+
+    training = runs[0][0] / "artifacts" / "training"
+    reports = {path.stem: json.loads(path.read_text()) for path in training.iterdir()}
+    assert set(reports) == {"popularity", "content", "ease", "two_tower", "hybrid"}
+    for name, report in reports.items():
+        assert 0 <= report["val"]["ndcg@10"] <= 1
+        assert ("twin" in report) == (name in ("content", "two_tower", "hybrid"))
+    assert reports["two_tower"]["settings"]["best_epoch"] <= len(reports["two_tower"]["epochs"])
