@@ -130,7 +130,7 @@ def in_checkout(name: str, *arguments: str, inputs_of: Sequence[str]) -> dict[st
     return {"module": "inside", "arguments": command}
 
 
-def decision() -> tuple[Step, BranchStep]:
+def decision() -> Step:
     """register, gate, and what a person or the form makes of it."""
     version = "{{ ti.xcom_pull(task_ids='register')['version'] }}"
     answer = "{{ ti.xcom_pull(task_ids='approve', key='answer') | tojson }}"
@@ -157,7 +157,7 @@ def decision() -> tuple[Step, BranchStep]:
     register >> gate >> [refused, waiting, approve]
     approve >> [recorded, rejected]
     recorded >> promote
-    return register, gate
+    return register
 
 
 @dag(
@@ -174,17 +174,14 @@ def decision() -> tuple[Step, BranchStep]:
     render_template_as_native_obj=False,
 )
 def avrec_train() -> None:
-    stages = read_stages(PROJECT / "dvc.yaml")
     start = Step(task_id="start", module="start", arguments=["{run}", OVERRIDES], helper=True)
-    tasks = stage_tasks(stages)
-    for name in stages:
-        if not any(reader == name for _, reader in edges(stages)):
-            start >> tasks[name]
+    tasks = stage_tasks(read_stages(PROJECT / "dvc.yaml"))
+    first = [task for task in tasks.values() if not task.upstream_task_ids]
+    last = [task for task in tasks.values() if not task.downstream_task_ids]
     extraction(tasks["validate"], [task for name, task in tasks.items() if name.startswith("features@")])
-    register, _ = decision()
-    for name in stages:
-        if not any(writer == name for writer, _ in edges(stages)):
-            tasks[name] >> register
+    register = decision()
+    start >> first
+    last >> register
 
 
 avrec_train()
