@@ -36,12 +36,13 @@ def comparison_markdown(evaluation: Mapping[str, Any], champion: Mapping[str, An
 
 
 def _columns(evaluation: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
-    """Slices by metric of every column: challenger, champion, then the rest in the order of the report."""
+    """Slices by metric of every column: challenger, champion, the others by name, their twins."""
     matchers: Mapping[str, Any] = evaluation.get("matchers", {})
     columns = {"challenger": matchers.get(CHALLENGER, {})}
     if champion is not None:
         columns["champion"] = champion.get("matchers", {}).get(CHALLENGER, {})
-    return columns | {name: slices for name, slices in matchers.items() if name != CHALLENGER}
+    others = sorted((name.endswith("+shuffled"), name) for name in matchers if name != CHALLENGER)
+    return columns | {name: matchers[name] for _, name in others}
 
 
 def _notice(evaluation: Mapping[str, Any]) -> str:
