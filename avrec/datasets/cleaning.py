@@ -36,7 +36,7 @@ def clean(connection: Any, name: str, has_time: bool) -> None:
     found = [row[0] for row in connection.execute(f'describe "raw_{name}"').fetchall()]
     typed = {column.name: _typed(column, found) for column in spec.columns}
     if name == "interactions":
-        typed |= _defaults(found, typed)
+        typed |= _defaults(typed, _tells_more(connection, typed["event"]))
     reasons = [_reason(column, typed[column.name]) for column in spec.columns if column.name in found]
     required = {column.name for column in spec.columns if not column.nullable and column.name not in FILLED}
     required |= {"timestamp"} if has_time and name in TIMED else set()
@@ -94,17 +94,24 @@ def sql_type(column: Column) -> str:
     )
 
 
-def _defaults(found: list[str], typed: dict[str, str]) -> dict[str, str]:
+def _tells_more(connection: Any, event: str) -> bool:
+    """Whether the log tells liking from mere viewing at all."""
+    query = f"select count(*) from raw_interactions where {event} in {POSITIVE_EVENTS}"
+    return bool(connection.execute(query).fetchone()[0])
+
+
+def _defaults(typed: dict[str, str], tells_more: bool) -> dict[str, str]:
     """Event, label and weight where the source has none.
 
-    Without a label the event speaks, then the watched share; a pair with neither is a positive: that it is in the log
-    at all is all that is known.
+    Without a label the event speaks, then the watched share. A bare view is unknown in a log that also knows likes or
+    the like; in one that knows nothing but views it is a positive, because to be in the log at all is all there is to
+    know.
     """
     event, ratio = typed["event"], typed["watch_ratio"]
     speaks = (
         f"case when {event} in {POSITIVE_EVENTS} then 'positive' when {event} in {NEGATIVE_EVENTS} then 'negative' "
         f"when {ratio} >= {WATCHED} then 'positive' when {ratio} < {LEFT} then 'negative' "
-        f"when {ratio} is not null then 'unknown' else '{'unknown' if 'event' in found else 'positive'}' end"
+        f"when {ratio} is not null then 'unknown' else '{'unknown' if tells_more else 'positive'}' end"
     )
     return {
         "event": f"coalesce({event}, 'view')",

@@ -31,7 +31,8 @@ class DatasetMeta:
         has_time: False where interactions carry no timestamp and `given_split` is used.
         media_root: Folder or fsspec URL that relative `media_uri` values are below.
         key_fingerprint: First 16 hex digits of the SHA-256 of the pseudonym key.
-        given_features: Modalities that came as ready-made vectors (`features/MODALITY.parquet`).
+        given_features: Modalities that came as ready-made vectors: `given/MODALITY.npy`, float32 `[n_items, dim]`
+            in the order of the items; a row of NaN is missing.
     """
 
     source: str

@@ -6,6 +6,7 @@ done for all of them by `avrec.datasets.importing`.
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ def csv_table(connection: Any, path: Path, table: str, **options: Any) -> list[s
     spelled = ", ".join(f"{name} = {_literal(value)}" for name, value in arguments.items())
     query = (
         f'create or replace table "file_{table}" as '
-        f"select row_number() over () - 1 as row, * from read_csv({_literal(str(path))}, {spelled})"
+        f"select row_number() over () - 1 as row, * from read_csv({_literal(plain_path(path))}, {spelled})"
     )
     _read(connection, query, path)
     connection.execute(
@@ -98,7 +99,7 @@ def parquet_table(connection: Any, path: Path, table: str) -> list[str]:
     """Reads a Parquet file into table `file_TABLE` with its row number. Returns its column names."""
     query = (
         f'create or replace table "file_{table}" as '
-        f"select row_number() over () - 1 as row, * from read_parquet({_literal(str(path))})"
+        f"select row_number() over () - 1 as row, * from read_parquet({_literal(plain_path(path))})"
     )
     _read(connection, query, path)
     return _columns(connection, table)
@@ -129,6 +130,11 @@ def map_columns(connection: Any, path: Path, table: str, found: Sequence[str], c
     connection.execute(f'create table "raw_{table}" as select row, {selection} from "file_{table}" order by row')
     connection.execute(f'drop table "file_{table}"')
     return [name for name in found if name not in picked.values()]
+
+
+def plain_path(path: Path) -> str:
+    """A path that DuckDB takes for one file even if it holds characters of a pattern."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 
 def quoted(name: str) -> str:

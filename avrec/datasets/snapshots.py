@@ -12,6 +12,7 @@ from typing import Any
 from avrec.datasets.cleaning import TIMED
 from avrec.datasets.dataset import META, Dataset, write_meta
 from avrec.datasets.hashing import sha256_of
+from avrec.datasets.outside import plain_path
 from avrec.datasets.streams import write_query
 from avrec.errors import DataError
 from avrec.params import DatasetParams
@@ -109,7 +110,7 @@ def _cut(dataset: Dataset, as_of: datetime) -> None:
         if not dataset.has(name):
             continue
         path = dataset.path(name)
-        connection.read_parquet(str(path)).create_view(f"whole_{name}")
+        connection.read_parquet(plain_path(path)).create_view(f"whole_{name}")
         moment = f"timestamptz '{as_of.isoformat()}'"
         columns = ", ".join(f'"{column}"' for column in TABLES[name].schema.names)
         if connection.sql(f"select count(*) from whole_{name} where timestamp >= {moment}").fetchone()[0]:
@@ -127,7 +128,7 @@ def _cut(dataset: Dataset, as_of: datetime) -> None:
             )
     if late:
         rejected = dataset.path("rejected")
-        connection.read_parquet(str(rejected)).create_view("whole_rejected")
+        connection.read_parquet(plain_path(rejected)).create_view("whole_rejected")
         query = " union all ".join(['select "table", row, item_id, reason, content from whole_rejected', *late])
         write_query(connection, query, rejected.with_suffix(".cut"), "quarantine")
     connection.close()

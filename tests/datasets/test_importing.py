@@ -14,8 +14,9 @@ import yaml
 from avrec.datasets.dataset import Dataset
 from avrec.datasets.importing import import_source
 from avrec.datasets.registry import source_named
+from avrec.datasets.split import split_interactions
 from avrec.errors import DataError, ParamsError
-from avrec.params import load_params, parse_params
+from avrec.params import SplitParams, load_params, parse_params
 from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.schema import DATASET_TABLES
 from avrec.settings import settings
@@ -117,6 +118,8 @@ def test_two_homes_differ_in_nothing_but_pseudonyms(
             assert left != right
             assert names.setdefault(left, right) == right
     assert len(set(names.values())) == len(names) == 4
+    splits = [split_interactions(d.table("interactions"), SplitParams(), True).metrics() for d in loaded]
+    assert splits[0] == splits[1]
 
 
 def test_rows_that_cannot_be_used_are_kept_with_their_reason(project: Path, shop: Path, tmp_path: Path) -> None:
@@ -257,6 +260,33 @@ def test_folders_that_are_none(project: Path, tmp_path: Path, shop: Path) -> Non
     (shop / "items.csv").unlink()
     with pytest.raises(DataError, match=r"items\.parquet cannot be read"):
         import_folder(shop)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "labels"),
+    [
+        ("event,watch_ratio", ["view,0.9", "view,0.4", "view,0.1", "skip,", "view,"],
+         ["positive", "unknown", "negative", "negative", "positive"]),
+        ("event", ["view", "view", "like", "dislike"], ["unknown", "unknown", "positive", "negative"]),
+        ("event", ["view", "view", "skip"], ["positive", "positive", "negative"]),
+        ("label", ["negative", "positive", ""], ["negative", "positive", "positive"]),
+        ("weight", ["0.5", "1"], ["positive", "positive"]),
+    ],
+)  # fmt: skip
+def test_what_counts_as_liking(
+    project: Path, shop: Path, tmp_path: Path, header: str, rows: list[str], labels: list[str]
+) -> None:
+    lines = [f"u{n},a,{1704300000 + n},{row}\n" for n, row in enumerate(rows)]
+    (shop / "interactions.csv").write_text(f"user_id,item_id,timestamp,{header}\n" + "".join(lines), encoding="utf-8")
+    import_folder(shop, TITLES)
+    assert load(tmp_path).table("interactions")["label"].to_pylist() == labels
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(project: Path, shop: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "it's [my] *films*?"
+    shop.rename(odd)
+    import_folder(odd, TITLES)
+    assert load(tmp_path).table("interactions").num_rows == 24
 
 
 def test_a_project_is_needed(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
