@@ -8,6 +8,8 @@ validation.
 from __future__ import annotations
 
 import json as jsonlib
+import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -80,6 +82,7 @@ def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None =
     Raises:
         DataError: unknown name or split, the folder is not that data set, or has no test part.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before its first import; it greets at length
     public = load_public(name, data)
     params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
     entries: dict[str, Entry] = {}
@@ -117,6 +120,7 @@ def measure_fold(public: PublicData, fold: Fold, params: MatchingParams, entries
         entry = entries.setdefault(name, Entry())
         entry.seconds += seconds + time.perf_counter() - started
         entry.settings.append(settings)
+        print(f"  {name}: {seconds:.0f} s to fit and choose", file=sys.stderr, flush=True)
         for part, found in result.items():
             for metric in METRICS:
                 entry.people.setdefault(part, {}).setdefault(metric, []).append(found.people[metric])

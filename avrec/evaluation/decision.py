@@ -99,8 +99,9 @@ def decide(matcher: Matcher, validation: Labelled, test: Labelled) -> Decision |
     """Fits probability and threshold on `validation`, answers on `test`; None where there are no true negatives."""
     if not (validation.decidable and test.decidable):
         return None
-    slope, offset = fit_logistic(scores_of(matcher, validation), validation.liked)
-    threshold = best_threshold(_sigmoid(slope * scores_of(matcher, validation) + offset), validation.liked)
+    scores = scores_of(matcher, validation)
+    slope, offset = fit_logistic(scores, validation.liked)
+    threshold = best_threshold(_sigmoid(slope * scores + offset), validation.liked)
     probability = _sigmoid(slope * scores_of(matcher, test) + offset)
     always = np.full(len(test.liked), validation.liked.mean() >= 0.5)
     return Decision(
