@@ -215,7 +215,11 @@ def _make(client: MlflowClient, version: ModelVersion, approved: bool, who: str,
 def deployed_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
     """Figures of the deployed model on test, all slices."""
     values = client.get_run(run_id).data.metrics
-    return {name: value for name, value in sorted(values.items()) if name.startswith("test")}
+    return {
+        n: v
+        for n, v in sorted(values.items())
+        if n.startswith("test") and not n.startswith(("test_users", "test_by_k"))
+    }
 
 
 def _tags(made: ApprovalRecord) -> dict[str, str]:

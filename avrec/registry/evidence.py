@@ -38,7 +38,13 @@ class Evidence:
         return cls(frame)
 
     def of(self, matcher: str, part: str, metric: str) -> pd.Series:
-        """Values by user id; empty where the matcher or slice was not evaluated."""
+        """Values by user id; empty where the matcher or slice was not evaluated.
+
+        Raises:
+            RegistryError: the metric was not measured.
+        """
+        if self.frame.empty:  # nobody in the test had anything new
+            return self.frame.set_index("user_id")["matcher"].astype(float)
         if metric not in self.frame.columns:
             raise RegistryError(f"per_user.parquet has no '{metric}'; found {list(self.frame.columns)}.")
         rows = self.frame[(self.frame["matcher"] == matcher) & (self.frame["slice"] == part)]

@@ -91,6 +91,11 @@ def rollback(who: str, why: str) -> Move:
     return move
 
 
+def champion() -> ModelVersion | None:
+    """The version people are served, if one was ever promoted."""
+    return versions.champion(server.connect())
+
+
 def history() -> list[Move]:
     """Every move of the alias, newest first."""
     import mlflow

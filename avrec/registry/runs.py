@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMPLETE = "avrec.complete"
 MODEL_ID = "avrec.model_id"
+RUN_ID, LOCAL = "avrec.run_id", "local"
 _FILES = ("dvc.lock", "params.yaml", "artifacts/evaluation.json", "artifacts/validation.json", "artifacts/split.json")
 _FOLDERS = ("artifacts/evaluation", "artifacts/training", "artifacts/plots")
 _ENVIRONMENT = ("tensorflow", "keras", "numpy", "scikit-learn", "mlflow", "dvc", "av")
@@ -60,6 +61,8 @@ def track(root: Path, code: CodeVersion, timings: Mapping[str, float] | None = N
     run = _claim(client, report)
     if run.data.tags.get(COMPLETE) != "true":
         _fill(client, run, report, code, timings or {})
+    elif run.data.tags.get(RUN_ID) == LOCAL != _run_id():
+        client.set_tag(run.info.run_id, RUN_ID, _run_id())  # what was made on a laptop has a ref now
     return str(run.info.run_id)
 
 
@@ -129,7 +132,7 @@ def run_tags(report: Report, code: CodeVersion) -> dict[str, str]:
     """Tags of the run, which the model version gets too."""
     return {
         "avrec.key": report.key,
-        "avrec.run_id": os.environ.get("AVREC_RUN_ID", "local"),
+        RUN_ID: _run_id(),
         "avrec.commit": code.commit,
         "avrec.commit_modified": str(code.modified).lower(),
         "avrec.dataset_version": report.dataset_version,
@@ -145,6 +148,10 @@ def run_tags(report: Report, code: CodeVersion) -> dict[str, str]:
         "mlflow.source.git.branch": code.ref,
         "mlflow.source.name": "dvc.yaml",
     }
+
+
+def _run_id() -> str:
+    return os.environ.get("AVREC_RUN_ID", LOCAL)
 
 
 def environment() -> dict[str, Any]:

@@ -16,7 +16,8 @@ _BASELINE_SLICES = ("all", "cold_all", "cold_only")
 
 def side_by_side(client: MlflowClient, version: ModelVersion, champion: ModelVersion | None) -> list[str]:
     """A Markdown table: a row a slice, a column each for challenger, champion and baselines, in the primary metric."""
-    primary = legal(version.tags.get("avrec.primary", "ndcg@10"))
+    shown = version.tags.get("avrec.primary", "ndcg@10")
+    primary = legal(shown)
     mine = client.get_run(version.run_id).data.metrics
     baselines = sorted({name.split("/")[1] for name in mine if name.startswith("baselines/")})
     columns = {f"challenger (version {version.version})": {s: mine.get(f"{slice_prefix(s)}/{primary}") for s in SLICES}}
@@ -26,7 +27,7 @@ def side_by_side(client: MlflowClient, version: ModelVersion, champion: ModelVer
         columns[title] = {s: theirs.get(f"{slice_prefix(s)}/{primary}") for s in SLICES}
     for name in baselines:
         columns[name] = {s: mine.get(baseline_metric(name, s, primary)) for s in _BASELINE_SLICES}
-    lines = [f"| {primary} on test | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    lines = [f"| {shown} on test | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
     for part in SLICES:
         values = [column.get(part) for column in columns.values()]
         if any(value is not None for value in values):

@@ -11,7 +11,7 @@ from avrec.registry import client as server
 from avrec.registry.client import CHALLENGER, CHAMPION, MODEL
 from avrec.registry.hashing import dvc_md5, tree_sha256
 from avrec.registry.model import FOLDER
-from avrec.registry.runs import COMPLETE, MODEL_ID
+from avrec.registry.runs import COMPLETE, MODEL_ID, RUN_ID
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,6 +40,7 @@ def register(run_id: str) -> str:
         raise RegistryError(f"run {run_id} is half written; run `python -m pipelines.track` in its checkout again.")
     _ensure_registered_model(client)
     version = _version_of(client, run_id) or _create(client, run_id, run.data.tags)
+    client.set_model_version_tag(MODEL, version, RUN_ID, run.data.tags.get(RUN_ID, ""))
     if _alias(client, CHAMPION) != version:
         client.set_registered_model_alias(MODEL, CHALLENGER, version)
     return version

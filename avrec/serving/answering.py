@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from avrec.errors import DataError
 from avrec.matching.data import Histories
@@ -149,7 +150,8 @@ def _strings(name: str, value: Any, most: int) -> tuple[str, ...] | None:
 def _length(value: Any) -> int:
     if not _given(value):
         return DEFAULT_K
-    if isinstance(value, bool) or int(value) != value or not 1 <= int(value) <= LARGEST_K:
+    whole = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not whole or int(value) != value or not 1 <= int(value) <= LARGEST_K:
         raise DataError(f"k: expected a whole number from 1 to {LARGEST_K}, got {value!r:.80}.")
     return int(value)
 
@@ -157,8 +159,8 @@ def _length(value: Any) -> int:
 def _filter(value: Any) -> ItemFilter:
     if not _given(value):
         return ItemFilter()
-    if isinstance(value, str):
-        value = json.loads(value)
+    if not isinstance(value, Mapping):
+        raise DataError(f"filters: expected an object with {list(_FILTERS)}, got {value!r:.80}.")
     unknown = [name for name in value if name not in _FILTERS]
     if unknown:
         raise DataError(f"filters: unknown names {unknown}; expected {list(_FILTERS)}.")

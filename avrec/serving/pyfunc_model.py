@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from avrec.serving.answering import Answerer
-
-# `predict` has no type hints on purpose: MLflow would take them for a signature and ignore the one that is logged.
-warnings.filterwarnings("ignore", message=".*type hints.*")
 
 
 class AvrecModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -21,7 +19,10 @@ class AvrecModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         expected = (context.model_config or {}).get("bundle_md5")
         self.answerer = Answerer.load(Path(context.artifacts["bundle"]), expected)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # The plain data frame keeps MLflow from deriving a signature of its own from the type hints.
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> Any:
         return self.answerer.answer(model_input)
 
 

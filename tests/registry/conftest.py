@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from avrec.matching.data import Catalog, Histories, Interactions
 from avrec.matching.ease import Ease
 from avrec.matching.loading import Split, concat, load_catalog, load_split
 from avrec.matching.popularity import Popularity
+from avrec.matching.selection import validation_quality
 from avrec.params import ContentParams, EaseParams, EvaluationParams, PopularityParams
 from avrec.recommend.bundle import write_bundle
 from avrec.registry.hashing import dvc_md5
@@ -170,6 +172,7 @@ def evaluate(root: Path, fitted: Fitted) -> None:
 def write_refit(root: Path, fitted: Fitted, served: Matcher) -> None:
     """artifacts/bundle: the served matcher fitted again on everything, and what training said of itself."""
     everything = concat(fitted.split.train, fitted.split.val, fitted.split.test)
+    evaluated, served = served, copy.copy(served)
     served.fit(twin_catalog(fitted.catalog, served.twin_seed), everything)
     times = pd.to_datetime(everything.timestamp, unit="s", utc=True)
     write_bundle(
@@ -186,6 +189,8 @@ def write_refit(root: Path, fitted: Fitted, served: Matcher) -> None:
             "dataset": {"source": "folder", "synthetic": True, "as_of": "2026-03-02T00:00:00+00:00"},
         },
     )  # fmt: skip
+    quality = validation_quality(evaluated, fitted.split.train, fitted.split.val)
+    write_json(root / "artifacts" / "training" / "hybrid.json", {"settings": {}, "epochs": [], "val": quality})
     epochs = [{"loss": 1 / e, "ndcg@10": 0.1 + 0.02 * e} for e in range(1, 6)]
     write_json(root / "artifacts" / "training" / "content.json", {"settings": {"profile_size": 50}, "epochs": epochs})
 
@@ -200,6 +205,7 @@ def write_lock(root: Path, params: dict[str, Any]) -> None:
         "features@audio": ["data/features/audio"],
         "features@text": ["data/features/text"],
         "train@content": ["artifacts/training/content.json"],
+        "rank": ["artifacts/training/hybrid.json"],
         "evaluate": ["artifacts/evaluation", "artifacts/evaluation.json"],
         "refit": ["artifacts/bundle"],
     }
