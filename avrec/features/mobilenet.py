@@ -1,4 +1,4 @@
-"""MobileNet V1 1.0 224 (Howard et al. 2017) out of a frozen graph: 1024-d, ImageNet logits, a safety score."""
+"""MobileNet V1 1.0 224 out of a frozen graph: 1024-d, ImageNet probabilities, a safety score."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from avrec.features.mobilenet_v1 import LAYERS, Array, run_body
 from avrec.features.tensorflow import load, padded_width, row_by_row
 from avrec.features.weights import IMAGENET_NAMES, MOBILENET, find_weights
 
@@ -13,39 +16,57 @@ SIZE = 224
 DIM = 1024
 BATCH = 16
 CLASSES = 1001  # the first is background
-POOLED = "MobilenetV1/Logits/AvgPool_1a/AvgPool:0"
-LOGITS = ("MobilenetV1/Logits/Conv2d_1c_1x1/weights", "MobilenetV1/Logits/Conv2d_1c_1x1/biases")
-SAFETY = ("final_training_ops/weights/final_weights", "final_training_ops/biases/final_biases")
+EPSILON = 0.001  # of the batch norms, as the graph has it
 
 
 def build_mobilenet() -> Callable[[Any], tuple[Any, ...]]:
     """The network: frames `[BATCH, 224, 224, 3]` uint8 to `[BATCH, 1024]`, `[BATCH, 1000]` and `[BATCH, 1]`: unsafe."""
     tf = load()
-    graph = tf.compat.v1.GraphDef()
-    graph.ParseFromString(find_weights(MOBILENET).read_bytes())
-    for node in graph.node:
-        if node.name == "input":  # the file was frozen for one image at a time
-            node.attr["shape"].shape.dim[0].size = BATCH
-
-    constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
-    (logits, bias), (safety, safety_bias) = (
-        [tf.make_ndarray(constants[name]).reshape(shape) for name, shape in zip(names, shapes, strict=True)]
-        for names, shapes in ((LOGITS, ([DIM, CLASSES], [CLASSES])), (SAFETY, ([CLASSES, 2], [2])))
-    )
+    weights = read_mobilenet()
     beside = padded_width(CLASSES) - CLASSES
 
     def network(frames: Any) -> Any:
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
-        (pooled,) = tf.graph_util.import_graph_def(graph, {"input:0": scaled}, [POOLED], name="")
-        pooled = tf.reshape(pooled, [BATCH, DIM])
-        scores = row_by_row(tf, pooled, logits) + bias
-        probabilities = tf.nn.softmax(tf.pad(scores, [[0, 0], [0, beside]], constant_values=-1e9))
-        safe_unsafe = tf.nn.softmax(row_by_row(tf, scores, safety) + safety_bias)
-        return pooled, probabilities[:, 1:CLASSES], safe_unsafe[:, 1:]
+        pooled = run_body(tf, scaled, weights, tf.nn.relu6)
+        logits = row_by_row(tf, pooled, weights["classifier"]) + weights["bias"]
+        probabilities = tf.nn.softmax(tf.pad(logits, [[0, 0], [0, beside]], constant_values=-1e9))
+        # The safety head was trained on the logits: [safe, unsafe].
+        safety = row_by_row(tf, logits, weights["safety"]) + weights["safety_bias"]
+        return pooled, probabilities[:, 1:CLASSES], tf.sigmoid(safety[:, 1:] - safety[:, :1])
 
-    spec = tf.TensorSpec([BATCH, SIZE, SIZE, 3], tf.uint8)
-    function = tf.compat.v1.wrap_function(network, signature=[spec])
+    function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, SIZE, SIZE, 3], tf.uint8)])
     return lambda frames: tuple(function(tf.constant(frames)))
+
+
+def read_mobilenet() -> dict[str, Array]:
+    """The weights with batch norm folded in: `conv0` to `conv26`, `classifier` `[1024, 1001]`, `safety` `[1001, 2]`."""
+    tf = load()
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(find_weights(MOBILENET).read_bytes())
+    raw = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+    weights: dict[str, Array] = {
+        "classifier": raw["MobilenetV1/Logits/Conv2d_1c_1x1/weights"].reshape(DIM, CLASSES),
+        "bias": raw["MobilenetV1/Logits/Conv2d_1c_1x1/biases"],
+        "safety": raw["final_training_ops/weights/final_weights"],
+        "safety_bias": raw["final_training_ops/biases/final_biases"],
+    }
+    weights |= _folded(raw, "conv0", "Conv2d_0", "weights")
+    for layer in range(1, len(LAYERS) + 1):
+        weights |= _folded(raw, f"conv{2 * layer - 1}", f"Conv2d_{layer}_depthwise", "depthwise_weights")
+        weights |= _folded(raw, f"conv{2 * layer}", f"Conv2d_{layer}_pointwise", "weights")
+    return weights
+
+
+def _folded(raw: dict[str, Array], name: str, scope: str, kind: str) -> dict[str, Array]:
+    def norm(part: str) -> Array:
+        return raw[f"MobilenetV1/{scope}/BatchNorm/{part}"]
+
+    kernel = raw[f"MobilenetV1/{scope}/{kind}"]
+    scale = norm("gamma") / np.sqrt(norm("moving_variance") + EPSILON)
+    # A depthwise kernel is [h, w, in, 1]: its channels are the third axis.
+    shaped = scale[:, None] if kind == "depthwise_weights" else scale
+    bias = norm("beta") - norm("moving_mean") * scale
+    return {name: (kernel * shaped).astype(np.float32), f"{name}_bias": bias.astype(np.float32)}
 
 
 def imagenet_names() -> list[str]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from avrec.features.mobilenet_v1 import Array, run_body
 from avrec.features.tensorflow import load, padded_width, row_by_row
 from avrec.features.weights import YAMNET, YAMNET_NAMES, find_weights
 from avrec.media.sample import RATE
@@ -29,11 +29,6 @@ PATCH = (FRAMES - 1) * STRIDE + WINDOW
 """Samples of one patch: 0.975 s."""
 HOP = FRAMES // 2 * STRIDE
 """Samples from one patch to the next: 0.48 s."""
-
-# (stride, output channels) of the separable layers after the first convolution (32 channels, stride 2).
-LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
-
-Array = npt.NDArray[np.float32]
 
 
 def build_yamnet(mfcc: int) -> Callable[[Any], tuple[Any, ...]]:
@@ -53,22 +48,12 @@ def build_yamnet(mfcc: int) -> Callable[[Any], tuple[Any, ...]]:
         spectrogram = tfio.audio.spectrogram(patches, nfft=FFT, window=WINDOW, stride=STRIDE)[:, :FRAMES]
         mel = tfio.audio.melscale(spectrogram, rate=RATE, mels=MELS, fmin=125.0, fmax=7500.0)
         log_mel = tf.math.log(mel + 1e-3)
-        embedding = _body(tf, log_mel[..., None], weights)
+        embedding = run_body(tf, log_mel[..., None], weights, tf.nn.relu)
         scores = tf.sigmoid(row_by_row(tf, embedding, classifier) + bias)
         return embedding, scores[:, :CLASSES], _mfcc_statistics(tf, log_mel, mfcc)
 
     function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, PATCH], tf.float32)])
     return lambda patches: tuple(function(tf.constant(patches)))
-
-
-def _body(tf: Any, x: Any, weights: dict[str, Array]) -> Any:
-    x = tf.nn.relu(tf.nn.conv2d(x, weights["conv0"], 2, "SAME") + weights["conv0_bias"])
-    for layer, (stride, _) in enumerate(LAYERS):
-        depth, point = f"conv{2 * layer + 1}", f"conv{2 * layer + 2}"
-        x = tf.nn.depthwise_conv2d(x, weights[depth], [1, stride, stride, 1], "SAME") + weights[f"{depth}_bias"]
-        x = tf.nn.conv2d(tf.nn.relu(x), weights[point], 1, "SAME") + weights[f"{point}_bias"]
-        x = tf.nn.relu(x)
-    return tf.reduce_mean(x, axis=[1, 2])
 
 
 def _mfcc_statistics(tf: Any, log_mel: Any, count: int) -> Any:
