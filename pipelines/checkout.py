@@ -58,7 +58,7 @@ def resolve(folder: Path, version: str) -> str:
     if runs.run_name(version) in known:
         return known[runs.run_name(version)]
     for commit in known.values():  # newest first
-        outputs = [lockfile.hashes(entry) for entry in _entries(folder, commit).values()]
+        outputs = [lockfile.hashes(entry) for entry in lockfile.of_commit(folder, commit).values()]
         if version in {md5 for hashes in outputs for md5 in hashes.values()}:
             return commit
     try:
@@ -101,11 +101,6 @@ def _runs(folder: Path) -> dict[str, str]:
         folder, "for-each-ref", "--sort=-committerdate", "--format=%(refname)\t%(objectname)", runs.PREFIX
     ).splitlines()
     return {name.removeprefix(runs.PREFIX): commit for name, commit in (line.split("\t") for line in lines)}
-
-
-def _entries(folder: Path, commit: str) -> dict[str, lockfile.Entry]:
-    known = git.has_file(folder, commit, lockfile.NAME)
-    return lockfile.parse(git.show(folder, commit, lockfile.NAME) if known else None)
 
 
 def main(arguments: list[str]) -> int:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from avrec.errors import AvrecError, DataError
-from pipelines import git, lockfile, runs
+from pipelines import lockfile, reuse, runs
 from pipelines.graph import Stage, pulled, read_stages
-from pipelines.scratch import Checkout, dvc, scratch
+from pipelines.scratch import Checkout, dvc, scratch, stored
 from pipelines.stage import timings_folder
 
 
@@ -34,11 +34,31 @@ def execute(run_id: str, name: str) -> str:
         if lockfile.is_current(lockfile.read(here.folder), stage):
             print(f"{name}: already done in this run", flush=True)
             return here.commit
-        here.pull(pulled(stage, stages))
-        _reproduce(stage)
-        if stage.outs and dvc("push", "--quiet", name):
-            raise DataError(f"{name}: its outputs cannot be pushed; the stage will be done again.")
-        return _publish(here, stage, time.monotonic() - started)
+        source = _taken_over(here, stage)
+        if source is None:
+            here.pull(pulled(stage, stages))
+            _reproduce(stage)
+            if stage.outs and dvc("push", "--quiet", name):
+                raise DataError(f"{name}: its outputs cannot be pushed; the stage will be done again.")
+        return _publish(here, stage, _message(here, stage, time.monotonic() - started, source))
+
+
+def _taken_over(here: Checkout, stage: Stage) -> str | None:
+    """The run an equal stage's result was taken from, if there is one and its data are still stored."""
+    found = reuse.find(here.folder, here.commit, stage)
+    if found is None:
+        return None
+    before = lockfile.read(here.folder)
+    for path, content in {**found.files, lockfile.NAME: lockfile.dump({**before, stage.name: found.entry})}.items():
+        (here.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (here.folder / path).write_bytes(content)
+    if stored(stage.name, lockfile.hashes(found.entry).values()):
+        print(f"{stage.name}: taken over from run {found.run_id}, where everything it depends on is equal", flush=True)
+        return found.run_id
+    for path in stage.files:
+        (here.folder / path).unlink()
+    (here.folder / lockfile.NAME).write_bytes(lockfile.dump(before))
+    return None
 
 
 def _reproduce(stage: Stage) -> None:
@@ -49,15 +69,13 @@ def _reproduce(stage: Stage) -> None:
         raise DataError(f"{stage.name} failed; its own message is above.")
 
 
-def _publish(here: Checkout, stage: Stage, seconds: float) -> str:
+def _publish(here: Checkout, stage: Stage, message: str) -> str:
     """Adds the stage to the run's ref, whatever other stages did to it meanwhile."""
     entry = lockfile.read(here.folder)[stage.name]
     files = {path: (here.folder / path).read_bytes() for path in stage.files}
-    message = _message(here, stage, seconds)
 
     def addition(tip: str) -> tuple[Mapping[str, bytes | None], str] | None:
-        known = git.has_file(here.folder, tip, lockfile.NAME)
-        entries = lockfile.parse(git.show(here.folder, tip, lockfile.NAME) if known else None)
+        entries = lockfile.of_commit(here.folder, tip)
         if lockfile.is_current(entries, stage):
             _compare(stage, lockfile.hashes(entries[stage.name]), lockfile.hashes(entry))
             return None  # the same task ran twice at once; the first one counts
@@ -71,13 +89,14 @@ def _compare(stage: Stage, theirs: dict[str, str], ours: dict[str, str]) -> None
         print(f"{stage.name}: {path} differs from the same stage run at the same time: it is not deterministic")
 
 
-def _message(here: Checkout, stage: Stage, seconds: float) -> str:
-    """Trailers, so that `git log` of the ref tells how long everything took."""
+def _message(here: Checkout, stage: Stage, seconds: float, source: str | None) -> str:
+    """Trailers, so that `git log` of the ref tells how long everything took and what was done elsewhere."""
     timing = _timing(stage)
-    own = json.loads(timing.read_text(encoding="utf-8"))["seconds"] if timing.exists() else 0.0
+    own = json.loads(timing.read_text(encoding="utf-8"))["seconds"] if timing.exists() and not source else 0.0
     return (
         f"{stage.name}\n\nAvrec-Run: {runs.run_name(here.run_id)}\nAvrec-Stage: {stage.name}\n"
         f"Avrec-Seconds: {own:.1f}\nAvrec-Task-Seconds: {seconds:.1f}\n"
+        + (f"Avrec-Taken-From: {source}\n" if source else "")
     )
 
 

@@ -24,6 +24,7 @@ class Stage:
         name: DVC's name, `train@ease` for an entry of a matrix.
         cmd: The command, as DVC runs it.
         deps: Paths read.
+        params: Keys of params.yaml read.
         outs: Paths written and kept in DVC's cache.
         files: Paths written and kept in git instead (metrics and plots with `cache: false`).
     """
@@ -31,6 +32,7 @@ class Stage:
     name: str
     cmd: str
     deps: tuple[str, ...]
+    params: tuple[str, ...]
     outs: tuple[str, ...]
     files: tuple[str, ...]
 
@@ -101,6 +103,7 @@ def _stage(name: str, entry: dict[str, Any]) -> Stage:
         name=name,
         cmd=entry["cmd"],
         deps=tuple(entry.get("deps", ())),
+        params=tuple(entry.get("params", ())),
         outs=tuple(path for path, cached in written if cached),
         files=tuple(path for path, cached in written if not cached),
     )

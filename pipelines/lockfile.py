@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from pipelines import git
 from pipelines.graph import Stage
 
 NAME = "dvc.lock"
@@ -23,6 +24,11 @@ def read(folder: Path) -> dict[str, Entry]:
     return parse(path.read_bytes() if path.exists() else None)
 
 
+def of_commit(folder: Path, commit: str) -> dict[str, Entry]:
+    """Entries as a commit has them."""
+    return parse(git.show(folder, commit, NAME) if git.has_file(folder, commit, NAME) else None)
+
+
 def dump(entries: dict[str, Entry]) -> bytes:
     """DVC's format, ordered by name: the bytes do not depend on which stage was first."""
     ordered = {"schema": "2.0", "stages": {name: entries[name] for name in sorted(entries)}}
@@ -34,6 +40,11 @@ def hashes(entry: Entry) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in entry.get("outs", ())}
 
 
+def written(entries: dict[str, Entry]) -> dict[str, str]:
+    """Hash of everything any stage wrote, by path."""
+    return {path: md5 for entry in entries.values() for path, md5 in hashes(entry).items()}
+
+
 def is_current(entries: dict[str, Entry], stage: Stage) -> bool:
     """Whether a stage is done: it has an entry, made from exactly what the other entries say was written.
 
@@ -42,6 +53,6 @@ def is_current(entries: dict[str, Entry], stage: Stage) -> bool:
     entry = entries.get(stage.name)
     if entry is None:
         return False
-    written = {path: md5 for other in entries.values() for path, md5 in hashes(other).items()}
+    there = written(entries)
     read_from = {dep["path"]: dep["md5"] for dep in entry.get("deps", ())}
-    return all(written.get(path, md5) == md5 for path, md5 in read_from.items())
+    return all(there.get(path, md5) == md5 for path, md5 in read_from.items())

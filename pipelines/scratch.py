@@ -125,6 +125,23 @@ def dvc(*arguments: str) -> int:
     return int(main(list(arguments)))
 
 
+def stored(stage: str, hashes: Iterable[str]) -> bool:
+    """Whether the remote holds every output the lock names for a stage; what only the cache holds is pushed.
+
+    Args:
+        stage: Name of the stage, in the current folder's dvc.yaml.
+        hashes: DVC's hashes of its outputs.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        states = set(repo.status(targets=[stage], cloud=True).values())
+    # DVC says nothing about a folder whose list of files it could not get.
+    lists = [settings().dvc_cache / "files" / "md5" / md5[:2] / md5[2:] for md5 in hashes if md5.endswith(".dir")]
+    complete = "missing" not in states and all(path.is_file() for path in lists)
+    return complete and ("new" not in states or not dvc("push", "--quiet", stage))
+
+
 @contextmanager
 def _own_folder(name: str) -> Iterator[Path]:
     """A fresh folder with a lock beside it that dies with this process."""

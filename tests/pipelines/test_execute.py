@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,13 +75,39 @@ def test_a_retry_costs_nothing(project: Path, ran: Ran, capfd: pytest.CaptureFix
     assert "already done" in capfd.readouterr().out
 
 
-def test_an_equal_run_takes_its_results_from_the_run_cache(project: Path, ran: Ran) -> None:
-    for run_id in ("one", "two"):
-        runs.start_run(run_id, {})
+def test_an_equal_stage_of_another_run_is_taken_over(project: Path, home: Path, ran: Ran) -> None:
+    """Even by a worker that has nothing of its own, and only where everything is equal."""
+    for run_id, val in (("one", 0.1), ("two", 0.1), ("three", 0.2)):
+        runs.start_run(run_id, {"split.val": val})
         executing.execute(run_id, "numbers")
         executing.execute(run_id, "part@even")
-    assert ran() == ["numbers", "part even"]
+        shutil.rmtree(home / "dvc" / "cache")
+    assert ran() == ["numbers", "part even", "part even"]  # the last one has another parameter
     assert lock_of(project, "one") == lock_of(project, "two")
+    taken = git.text(project, "log", "-1", "--format=%(trailers:key=Avrec-Taken-From,valueonly)", runs.ref_of("two"))
+    assert taken == "one"
+    assert git.show(project, runs.ref_of("two"), "artifacts/even.json") == b'{"count": 4}'
+
+
+def test_other_code_is_not_taken_over(project: Path, ran: Ran) -> None:
+    runs.start_run("one", {})
+    executing.execute("one", "numbers")
+    with (project / "toy.py").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    git.git(project, "commit", "--quiet", "--all", "--message", "Change the code")
+    runs.start_run("two", {})
+    executing.execute("two", "numbers")
+    assert ran() == ["numbers", "numbers"]
+
+
+def test_what_is_lost_is_made_again(project: Path, home: Path, ran: Ran) -> None:
+    """Refs outlive a home that somebody removed."""
+    runs.start_run("one", {})
+    executing.execute("one", "numbers")
+    shutil.rmtree(home / "dvc")
+    runs.start_run("two", {})
+    executing.execute("two", "numbers")
+    assert ran() == ["numbers", "numbers"]
 
 
 def test_two_runs_at_once_keep_to_themselves(project: Path) -> None:
