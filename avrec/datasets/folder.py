@@ -2,7 +2,7 @@
 
 `items`, `users`, `interactions`, `impressions` and `comments`, each as `.csv` or `.parquet`, all optional, with our
 column names or with yours, mapped in params.yaml under `dataset.columns`. Without `items` every media file is one: its
-id is its path, its title comes from the name of the file, its category is the first folder it is in.
+id is its path, its title comes from the name of the file, its category is the folder it lies in.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _items_from_files(connection: Any, path: Path, uris: list[str]) -> None:
             "item_id": uri,
             "media_type": "audio" if Path(uri).suffix.lower() in AUDIO else "video",
             "title": " ".join(Path(uri).stem.replace("_", " ").replace("-", " ").split()),
-            "category": Path(uri).parts[0] if len(Path(uri).parts) > 1 else None,
+            "category": Path(uri).parent.name or None,
             "media_uri": uri,
         }
         for row, uri in enumerate(uris)

@@ -195,6 +195,7 @@ def test_a_folder_without_tables(project: Path, tmp_path: Path) -> None:
     assert list(items) == ["alone.webm", "dog/big_dog-1.mp4", "dog/inner/bark.ogg"]
     assert items["dog/big_dog-1.mp4"]["title"] == "big dog 1"
     assert items["dog/big_dog-1.mp4"]["category"] == "dog"
+    assert items["dog/inner/bark.ogg"]["category"] == "inner"
     assert items["dog/inner/bark.ogg"]["media_type"] == "audio"
     assert items["alone.webm"]["category"] is None
     assert dataset.table("interactions").num_rows == 0
