@@ -55,12 +55,16 @@ def validate_table(plan: Plan, parts: Iterable[pa.Table], dataset: Dataset, repo
         listed.update(rows["item_id"].to_pylist())
         users.update(rows["user_id"].unique().to_pylist())
     results.append(validator.run("table", _summary(connection, plan, listed, users), _table_checks(plan)))
+    critical, warnings = _failures(results, CRITICAL), _failures(results, WARNING)
     if report is not None:
-        _write(report, results)
-    failed = [f"{result.name}: {reason}" for result in results for reason, how in result.failed if how == CRITICAL]
-    if failed:
-        raise DataError(f"{plan.publication_id} is not published:\n  " + "\n  ".join(failed))
-    return [f"{result.name}: {reason}" for result in results for reason, how in result.failed if how == WARNING]
+        _write(report, plan, results, listed.total())
+    if critical:
+        raise DataError(f"{plan.publication_id} is not published:\n  " + "\n  ".join(critical))
+    return warnings
+
+
+def _failures(results: list[SuiteResult], severity: str) -> list[str]:
+    return [f"{result.name}: {reason}" for result in results for reason, how in result.failed if how == severity]
 
 
 def _row_checks(plan: Plan) -> list[Check]:
@@ -169,7 +173,14 @@ def _summary(connection: duckdb.DuckDBPyConnection, plan: Plan, listed: Counter[
     }])  # fmt: skip
 
 
-def _write(path: Path, results: list[SuiteResult]) -> None:
+def _write(path: Path, plan: Plan, results: list[SuiteResult], rows: int) -> None:
+    """What `avrec.validation.docs.render` makes pages of."""
+    document = {
+        "dataset": {"source": f"recommendations {plan.publication_id}", "synthetic": plan.synthetic},
+        "suites": [result.document for result in results],
+        "tables": {"recommendations": {"rows": rows, "quarantined": 0, "reasons": {}}},
+        "critical": _failures(results, CRITICAL),
+        "warnings": _failures(results, WARNING),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"suites": [result.document for result in results]}, indent=2, sort_keys=True, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from avrec.errors import DataError
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.checks import validate_table
 from avrec.recommend.tables import shard_rows
+from avrec.validation.docs import render
 
 from .conftest import make_plan
 
@@ -32,6 +33,8 @@ def test_a_good_table_passes(parts: list[pa.Table], dataset: Dataset, tmp_path: 
     assert warnings == []
     document = json.loads((tmp_path / "results.json").read_text())
     assert [suite["success"] for suite in document["suites"]] == [True] * 4
+    pages = render(tmp_path / "results.json", tmp_path / "docs").parent
+    assert sorted(path.name for path in pages.glob("*.html"))[0] == "index.html"
 
 
 def _seen(rows: Rows, dataset: Dataset) -> None:
