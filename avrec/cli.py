@@ -66,9 +66,10 @@ def status(
 @app.command()
 def doctor() -> None:
     """Check versions, native ops, weights, ports, disk and secrets; each line says what to do."""
+    from avrec.features.checkup import weights
     from avrec.platform.doctor import examine
 
-    raise SystemExit(examine())
+    raise SystemExit(examine(weights))
 
 
 # Data -----------------------------------------------------------------------------------------------------------
