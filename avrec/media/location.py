@@ -96,5 +96,7 @@ def _open_url(address: str) -> tuple[BinaryIO, int]:
 
     fs, path = fsspec.core.url_to_fs(address)
     file: Any = fs.open(path, "rb")
+    if not hasattr(file, "fs"):
+        file.fs = fs  # some close what they opened as soon as nobody holds them
     size = getattr(file, "size", None)
     return file, int(size if size is not None else fs.size(path) or 0)

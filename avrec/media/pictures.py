@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +25,8 @@ class PictureDecoder:
         self.size = size
         self.damage: str | None = None
         self._reformatter = VideoReformatter()
-        self._origin = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
+        self._base = float(self.stream.time_base or 0)
+        self._origin = (self.stream.start_time or 0) * self._base
         self._rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
 
     def key_frames(self, packets: Iterable[Any]) -> Iterator[Timed]:
@@ -76,8 +76,9 @@ class PictureDecoder:
         context.flush_buffers()
 
     def _time(self, frame: Any, number: int) -> float:
-        time = math.nan if frame.time is None else float(frame.time) - self._origin
-        return time if math.isfinite(time) else number / self._rate
+        if frame.pts is None or not self._base:
+            return number / self._rate
+        return frame.pts * self._base - self._origin
 
     def _picture(self, frame: Any, number: int) -> Iterator[Timed]:
         try:
