@@ -206,10 +206,17 @@ def _copy_vectors(source: Path, target: Path) -> None:
 
 
 def _newest(connection: Any) -> str | None:
-    """The first whole second after everything that happened: what the data are a picture of."""
-    tables = [name for name in TIMED if _exists(connection, name)]
-    query = " union all ".join(f'select max(timestamp) as t from "{name}"' for name in tables)
-    moment: datetime | None = connection.execute(f"select (max(t) at time zone 'UTC') from ({query})").fetchone()[0]
+    """The first whole second after the newest instant in the data: what they are a picture of.
+
+    New items count, not only events. Instants that are in the future now do not: one wrong row must not move the date.
+    """
+    columns = [("items", "published_at"), ("users", "joined_at"), *((name, "timestamp") for name in TIMED)]
+    parts = [f'select "{column}" as t from "{name}"' for name, column in columns if _exists(connection, name)]
+    query = (
+        "select coalesce(max(t) filter (where t <= now()), max(t)) at time zone 'UTC' "
+        f"from ({' union all '.join(parts)})"
+    )
+    moment: datetime | None = connection.execute(query).fetchone()[0]
     return None if moment is None else f"{(moment.replace(microsecond=0) + timedelta(seconds=1)).isoformat()}+00:00"
 
 

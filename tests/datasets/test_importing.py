@@ -314,6 +314,19 @@ def test_as_of_cuts_the_snapshot(project: Path, shop: Path, tmp_path: Path) -> N
     assert not list(dataset.folder.glob("*.cut"))
 
 
+def test_as_of_is_the_newest_instant_that_has_been(project: Path, shop: Path, tmp_path: Path) -> None:
+    with (shop / "items.csv").open("a", encoding="utf-8") as file:
+        file.write("new,Fourth,,,2024-01-05T12:00:00.5Z\nplanned,Fifth,,,2999-01-01\n")
+    with (shop / "interactions.csv").open("a", encoding="utf-8") as file:
+        file.write("user1,a,2998-01-01,view\n")
+    import_folder(shop, TITLES)
+    dataset = load(tmp_path)
+    assert dataset.meta.as_of == "2024-01-05T12:00:01+00:00"
+    assert dataset.table("items").num_rows == 5
+    assert dataset.table("interactions").num_rows == 24
+    assert reasons(dataset) == ["timestamp 2998-01-01 00:00:00+00 is not before dataset.as_of"]
+
+
 def test_loading_twice_gives_the_same_bytes(project: Path, shop: Path, tmp_path: Path) -> None:
     import_folder(shop, TITLES)
     one, two = load(tmp_path, "one"), load(tmp_path, "two")
