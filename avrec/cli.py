@@ -72,6 +72,16 @@ def doctor() -> None:
     raise SystemExit(examine(weights))
 
 
+@app.command()
+def demo(
+    stay: Annotated[bool, typer.Option(help="Leave the approval to a person and stay up until Ctrl-C.")] = True,
+) -> None:
+    """Run the whole platform once on rendered data and show the recommendations."""
+    from avrec.demo import run_demo
+
+    run_demo(stay)
+
+
 # Data -----------------------------------------------------------------------------------------------------------
 
 

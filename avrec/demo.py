@@ -126,9 +126,17 @@ def _ask(where: Addresses, run: str) -> None:
 
 
 def _show() -> None:
-    from avrec.recommend.commands import show_current
+    from avrec.recommend.commands import print_list
+    from avrec.recommend.publication import Publisher
 
-    show_current(PEOPLE_SHOWN)
+    publisher = Publisher.of_settings()
+    publication = publisher.current()
+    print(f"\nPublished: {publication.row_count:,} rows for {publication.run_date}, model version "
+          f"{publication.model_version}. The data are synthetic.")  # fmt: skip
+    for user in publisher.tables.users(publication.id, PEOPLE_SHOWN):
+        print_list(None, user)
+    page = settings().reports / "recommendations" / f"{publication.run_date}" / "index.html"
+    print(f"\nWhat people watched beside what they get, and why: {page.as_uri()}", flush=True)
 
 
 def _stay(where: Addresses) -> None:
