@@ -25,7 +25,9 @@ def signature() -> ModelSignature:
     """One request a row in, one list a row out.
 
     In: `user_id` or `history` (item ids, oldest first), `k`, `filters`; all optional, a request without user and
-    history gets the default list. Out: `user_id`, `known` (the model has a history of this user), `items`.
+    history gets the default list. Rows of one call that leave out different fields say `null` for them, and give `k`
+    all or none: MLflow makes one data frame of them. Out: `user_id`, `known` (the model has a history of this user),
+    `items`.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema

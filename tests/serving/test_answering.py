@@ -201,7 +201,10 @@ def test_it_answers_through_mlflow_models_serve(saved: Path) -> None:
     try:
         wait_for(f"http://127.0.0.1:{port}/ping", server)
         url = f"http://127.0.0.1:{port}/invocations"
-        rows = [{"user_id": "u0", "k": 3}, {"history": ["i01"], "k": 2, "filters": {"media_types": ["video"]}}]
+        rows = [
+            {"user_id": "u0", "k": 3, "history": None, "filters": None},
+            {"user_id": None, "k": 2, "history": ["i01"], "filters": {"media_types": ["video"]}},
+        ]
         status, body = post(url, {"dataframe_records": rows})
         assert status == 200
         assert [len(answer["items"]) for answer in body["predictions"]] == [3, 2]
