@@ -32,13 +32,13 @@ class Store:
         return f"{self.root.rstrip('/')}/{name}"
 
     def exists(self, name: str) -> bool:
+        self.fs.invalidate_cache()  # another process may have written it
         return bool(self.fs.exists(self.path(name)))
 
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted; empty where there is none. Unfinished files are left out."""
         if not self.exists(folder):
             return []
-        self.fs.invalidate_cache()
         found = [entry["name"].rsplit("/", 1)[-1] for entry in self.fs.ls(self.path(folder), detail=True)]
         return sorted(name for name in found if not name.startswith("."))
 

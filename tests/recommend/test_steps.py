@@ -1,0 +1,205 @@
+"""The steps as the DAG runs them, on a run of a real git repository and a real DVC remote, and rows traced back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from avrec.datasets.dataset import Dataset
+from avrec.errors import DataError
+from avrec.recommend.plan import Plan, read_plan
+from avrec.recommend.publication import Publisher
+from pipelines import execute, git, inside, lineage, page, publish, recommend, runs
+
+from .conftest import RUN_DATE
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+DVC_YAML = """
+stages:
+  validate:
+    cmd: python make.py valid data/valid
+    deps: [make.py]
+    outs: [data/valid]
+  refit:
+    cmd: python make.py bundle artifacts/bundle
+    deps: [make.py, data/valid]
+    outs: [artifacts/bundle]
+"""
+MAKE = """
+import os, shutil, sys
+shutil.copytree(os.environ["TEST_SOURCES"] + "/" + sys.argv[1], sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def world(dataset: Dataset, bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run with code, data and bundle, registered as version 1 and promoted."""
+    root = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        shutil.copytree(dataset.folder, root / "sources" / "valid")
+        shutil.copytree(bundle_folder, root / "sources" / "bundle")
+        patch.setenv("AVREC_HOME", str(root / "home"))
+        patch.setenv("AVREC_REPOSITORY", str(root / "project"))
+        patch.setenv("TEST_SOURCES", str(root / "sources"))
+        _project(root / "project")
+        runs.start_run("first", {"recommend.k": 5, "recommend.users_per_shard": 256})
+        for stage in ("validate", "refit"):
+            assert execute.main(["first", stage]) == 0
+        _register("first", root / "project")
+        yield root
+
+
+@pytest.fixture(autouse=True)
+def _settings(world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The world's runs and registry; publications of each test's own."""
+    monkeypatch.setenv("AVREC_HOME", str(world / "home"))
+    monkeypatch.setenv("AVREC_REPOSITORY", str(world / "project"))
+    monkeypatch.setenv("AVREC_PUBLICATIONS", str(tmp_path / "publications"))
+    monkeypatch.setenv("AVREC_TABLES_URL", f"sqlite:///{tmp_path / 'tables.db'}")
+    monkeypatch.setenv("TEST_SOURCES", str(world / "sources"))
+
+
+def _project(folder: Path) -> None:
+    for name in ("avrec", "pipelines"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".dvc").mkdir()
+    files = {
+        "dvc.yaml": DVC_YAML,
+        "make.py": MAKE,
+        "params.yaml": (ROOT / "params.yaml").read_text(encoding="utf-8"),
+        ".gitignore": "/data/\n/artifacts/\n__pycache__/\n",
+        ".dvc/config": "[core]\n    analytics = false\n",
+        ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    git.git(folder, "init", "--quiet")
+    git.git(folder, "add", "--all")
+    git.git(folder, "commit", "--quiet", "--message", "A project")
+
+
+def _register(run_id: str, project: Path) -> None:
+    """What the training DAG leaves in the registry, of what publishing reads."""
+    from avrec.registry import client as server
+    from pipelines import lockfile
+
+    commit = runs.tip(run_id)
+    assert commit is not None
+    entries = lockfile.parse(git.show(project, commit, "dvc.lock"))
+    tags = {
+        "avrec.run_id": run_id,
+        "avrec.commit": commit,
+        "avrec.synthetic": "true",
+        "avrec.bundle_md5": lockfile.hashes(entries["refit"])["artifacts/bundle"],
+    }
+    client = server.connect()
+    run = client.create_run(server.experiment_id(client), tags=tags)
+    client.create_registered_model(server.MODEL)
+    client.create_model_version(server.MODEL, f"runs:/{run.info.run_id}/model", run.info.run_id, tags=tags)
+    client.set_registered_model_alias(server.MODEL, server.CHAMPION, "1")
+
+
+def published(run_date: date = RUN_DATE) -> Plan:
+    """Every step as the DAG runs them."""
+    plan = recommend.plan(run_date)
+    assert plan is not None
+    for command in recommend.commands(plan):
+        assert inside.main(command) == 0
+    assert publish.main(["validate", plan.publication_id]) == 0
+    assert publish.main(["publish", plan.publication_id, "--while-champion"]) == 0
+    return plan
+
+
+def test_a_table_is_published_and_its_rows_made_again_elsewhere(world: Path, tmp_path: Path) -> None:
+    plan = published()
+    assert len(plan.shards) == 3
+    assert plan.synthetic
+    publisher = Publisher.of_settings()
+    user = publisher.tables.users(plan.publication_id, 400)[-1]
+
+    found = lineage.trace(RUN_DATE, user, 3)
+    assert found["run"]["id"] == "first"
+    assert found["code"]["run_is_at"] == found["code"]["commit"] == runs.tip("first")
+    assert found["data"]["dataset_version"] == plan.dataset_version
+
+    for who in (user, "*"):
+        compared = lineage.remake_list(RUN_DATE, who, tmp_path / "elsewhere")
+        assert [one.equal for one in compared] == [True] * 5
+
+    address = page.make(plan.publication_id, people=3)
+    assert address.startswith("file://")
+    text = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
+    assert text.count("<section") == 4
+    assert "synthetic data" in text
+
+    again = recommend.plan(RUN_DATE)
+    assert again == plan
+    assert recommend.score(plan.publication_id, 0) == 0  # nothing is made again
+    assert publish.publish(plan.publication_id, while_champion=True) is False
+
+
+def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    row = {"user_id": "u", "rank": 1, "item_id": "a", "score": 0.1, "reason_kind": "watched", "reason_item_id": None}
+    assert lineage.compare(row, dict(row)).equal
+    nudged = {**row, "score": 0.1 + 1e-8}  # more than half of the last bit of a float32
+    assert lineage.compare(row, nudged).different == ("score",)
+    assert lineage.compare(row, None).different
+
+
+def test_an_invalid_table_leaves_what_is_in_force(capsys: pytest.CaptureFixture[str]) -> None:
+    before = published(RUN_DATE - timedelta(days=1))
+    plan = recommend.plan(RUN_DATE)
+    assert plan is not None
+    for command in recommend.commands(plan):
+        assert inside.main(command) == 0
+    publisher = Publisher.of_settings()
+    part = f"{plan.staging}/{plan.part(1)}"
+    rows = publisher.store.read_table(part)
+    publisher.store.write_table(part, rows.slice(2))
+    assert publish.main(["validate", plan.publication_id]) == 3
+    assert "shorter than the available items allow" in capsys.readouterr().err
+    assert publish.main(["publish", plan.publication_id]) == 3
+    assert "was not validated" in capsys.readouterr().err
+    assert publisher.tables.current(RUN_DATE) is None
+    assert publisher.current().id == before.publication_id
+
+
+def test_a_slow_run_does_not_undo_a_newer_champion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = recommend.plan(RUN_DATE)
+    assert plan is not None
+    newer = recommend.Model("2", "first", "m", plan.bundle_md5, True)
+    monkeypatch.setattr(recommend, "find_model", lambda name: newer)
+    assert publish.publish(plan.publication_id, while_champion=True) is None
+    assert publish.main(["publish", plan.publication_id, "--while-champion"]) == 99
+    assert Publisher.of_settings().tables.all() == []
+
+
+def test_without_a_champion_everything_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recommend, "find_model", lambda name: None)
+    assert recommend.main(["plan", "--date", "2026-03-01", "--version", "", "--data", ""]) == 99
+    assert "no champion yet" in capsys.readouterr().out
+
+
+def test_a_step_hands_back_addresses_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVREC_RESULT", str(tmp_path / "result.json"))
+    assert recommend.main(["plan", "--date", RUN_DATE.isoformat()]) == 0
+    answer = json.loads((tmp_path / "result.json").read_text())
+    assert len(answer["shards"]) == 3
+    assert len(json.dumps(answer)) < 2000
+    made = read_plan(Publisher.of_settings().store, answer["publication"])
+    assert answer["shards"][1] == recommend.commands(made)[1]
+
+
+def test_what_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert recommend.main(["plan", "--date", "2026-03-01", "--version", "77"]) == 3
+    assert "77" in capsys.readouterr().err
+    with pytest.raises(DataError, match="nothing is published"):
+        lineage.trace(RUN_DATE, "*", 1)
