@@ -44,10 +44,12 @@ class MovielensSource(OutsideSource):
         )
         if (path / "tags.csv").is_file():
             _require(path / "tags.csv", "comments", {"userid", "movieid", "tag", "timestamp"}, connection)
+            # Tags of one person, film and second are one comment: the key of the table has no place for two.
             connection.execute(
                 """create table raw_comments as
-                select row, userId as user_id, movieId as item_id, timestamp, tag as text
-                from file_comments order by row"""
+                select min(row) as row, userId as user_id, movieId as item_id, timestamp,
+                string_agg(tag, ', ' order by row) as text
+                from file_comments group by userId, movieId, timestamp order by 1"""
             )
         return Raw(has_time=True)
 

@@ -85,7 +85,9 @@ def movielens(tmp_path: Path) -> Path:
         "userId,movieId,rating,timestamp\n7,1,4.0,964982703\n7,2,3.0,964982703\n5,2,2.0,964981000\n5,99,5.0,964981000\n",
         encoding="utf-8",
     )
-    (folder / "tags.csv").write_text("userId,movieId,tag,timestamp\n5,1,very funny,1445714994\n", encoding="utf-8")
+    (folder / "tags.csv").write_text(
+        "userId,movieId,tag,timestamp\n5,1,very funny,1445714994\n5,1,toys,1445714994\n", encoding="utf-8"
+    )
     return folder
 
 
@@ -99,7 +101,7 @@ def test_movielens(project: Path, movielens: Path, tmp_path: Path) -> None:
     assert third["published_at"] is None
     rows = [(row["item_id"], row["event"], row["label"]) for row in dataset.table("interactions").to_pylist()]
     assert rows == [("2", "dislike", "negative"), ("1", "like", "positive"), ("2", "view", "unknown")]
-    assert dataset.table("comments")["text"].to_pylist() == ["very funny"]
+    assert dataset.table("comments")["text"].to_pylist() == ["very funny, toys"]
     assert dataset.meta.as_of == "2015-10-24T19:29:55+00:00"
     assert pq.read_table(dataset.path("rejected"))["reason"].to_pylist() == ["item '99' is not among the items"]
 
