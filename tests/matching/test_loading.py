@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -129,3 +131,8 @@ def test_halves_share_no_user_and_lose_no_row() -> None:
 def test_a_missing_part_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train.parquet is missing; run `dvc repro split`"):
         load_split(tmp_path, catalog_of(items(), {}))
+
+
+def test_scoring_needs_no_tensorflow() -> None:
+    code = "import sys, avrec.matching.registry, avrec.recommend.bundle; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
