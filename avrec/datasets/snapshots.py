@@ -37,10 +37,12 @@ def keep(staging: Path) -> str:
     name, store = content_hash(staging), settings().imports
     if "://" not in store:
         target = Path(store) / name
-        if target.exists():
-            shutil.rmtree(staging)
-        else:
+        try:
             staging.rename(target)
+        except OSError:  # it is there already, perhaps since a moment ago
+            if not (target / META).is_file():
+                raise
+            shutil.rmtree(staging)
         return name
     filesystem, root = _open(store)
     target_url = f"{root}/{name}"
