@@ -55,7 +55,7 @@ def test_they_parse_without_tensorflow_installed(tmp_path: Path) -> None:
     if not lock.exists():
         pytest.skip("requirements-scheduler.lock is not here: `make lock` compiles it")
     python = tmp_path / "venv" / "bin" / "python"
-    if uv := shutil.which("uv"):
+    if uv := shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"):
         install = [[uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")],
                    [uv, "pip", "sync", "--quiet", "--python", str(python), str(lock)]]  # fmt: skip
     else:
