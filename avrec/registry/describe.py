@@ -39,7 +39,7 @@ def note(report: Report, before: Run | None, parameters: dict[str, str]) -> str:
     period = report.test_period
     lines += [f"- test period: {period.get('from') or 'given split'} to {period.get('to') or 'given split'}", ""]
     if before is not None:
-        lines += _changes(before, parameters, report)
+        lines += _changes(before, parameters)
     return "\n".join(lines) + "\n"
 
 
@@ -55,16 +55,27 @@ def _table(report: Report) -> list[str]:
     return lines
 
 
-def _changes(before: Run, parameters: dict[str, str], report: Report) -> list[str]:
+def changed(before: Run | None, parameters: dict[str, str]) -> list[str]:
+    """Parameters that differ from an earlier run, as `name: old -> new`; fingerprints of code and results left out."""
+    if before is None:
+        return []
     old = before.data.params
-    names = sorted(name for name in {*old, *parameters} if old.get(name) != parameters.get(name))
+    names = sorted(n for n in {*old, *parameters} if not n.startswith(("code.", "model.")))
+    return [
+        f"{name}: {old.get(name, 'not set')} -> {parameters.get(name, 'not set')}"
+        for name in names
+        if old.get(name) != parameters.get(name)
+    ]
+
+
+def _changes(before: Run, parameters: dict[str, str]) -> list[str]:
+    found = changed(before, parameters)
     lines = [f"## What changed since the champion ({before.info.run_name})", ""]
-    for name in names[:_CHANGES_SHOWN]:
-        lines.append(f"- `{name}`: {old.get(name, 'not set')} -> {parameters.get(name, 'not set')}")
-    if len(names) > _CHANGES_SHOWN:
-        lines.append(f"- and {len(names) - _CHANGES_SHOWN} more; the comparison page shows them all")
-    if not names:
-        lines.append("- nothing among the parameters")
+    lines += [f"- `{line}`" for line in found[:_CHANGES_SHOWN]]
+    if len(found) > _CHANGES_SHOWN:
+        lines.append(f"- and {len(found) - _CHANGES_SHOWN} more; the comparison page shows them all")
+    if not found:
+        lines.append("- nothing among parameters and data")
     return [*lines, ""]
 
 

@@ -60,15 +60,28 @@ def matcher_table(report: Report) -> dict[str, list[Any]]:
     return table | {metric: [values.get(metric) for _, _, values in rows] for metric in metrics}
 
 
+_FIRST = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "coverage", "novelty", "gini", "ild")
+"""MLflow's pages show metrics in the order they came: what a comparison is about first."""
+
+
 def _deployed(report: Report) -> Iterator[Point]:
     cut = "@" + report.primary.split("@")[-1]
-    for name, values in report.evaluation.get("matchers", {}).get(DEPLOYED, {}).items():
-        for metric, value in numbers(values):
+    slices = report.evaluation.get("matchers", {}).get(DEPLOYED, {})
+    for name, values in slices.items():
+        for metric in sorted(
+            dict(numbers(values)), key=lambda m: (m != report.primary, not m.endswith(cut), _place(m))
+        ):
             if name == "all" or metric.endswith(cut):  # slices at the primary cut only, or the page is too long
-                yield Point(f"{slice_prefix(name)}/{legal(metric)}", value)
-            if name == "all" and "@" in metric:
-                kind, k = metric.split("@")
-                yield Point(f"test_by_k/{legal(kind)}", value, int(k))
+                yield Point(f"{slice_prefix(name)}/{legal(metric)}", float(values[metric]))
+    for metric, value in numbers(slices.get("all", {})):
+        if "@" in metric:
+            kind, k = metric.split("@")
+            yield Point(f"test_by_k/{legal(kind)}", value, int(k))
+
+
+def _place(metric: str) -> int:
+    kind = metric.split("@")[0]
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 def _others(report: Report) -> Iterator[Point]:

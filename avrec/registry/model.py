@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CODE = Path(avrec.__file__).resolve().parent / "serving" / "pyfunc_model.py"
 ARTIFACT = "bundle"
+BUNDLE_HASH = "model.bundle_md5"
+"""Key of the model's configuration; MLflow shows it among the run's parameters."""
 FOLDER = "artifacts/bundle"
 """Where the bundle is below a downloaded model."""
 
@@ -81,7 +83,7 @@ def log_model(report: Report) -> str:
         name="model",
         python_model=str(CODE),  # models from code: a file that is read, not an object that is pickled
         artifacts={ARTIFACT: str(report.bundle_folder)},
-        model_config={"bundle_md5": report.bundle_md5},
+        model_config={BUNDLE_HASH: report.bundle_md5},
         pip_requirements=requirements(),
         signature=signature(),
         input_example=pd.DataFrame(input_example(report.bundle_folder)),

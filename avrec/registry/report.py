@@ -57,8 +57,9 @@ class Report:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 over what went into every stage and what came out: two equal passes have one key."""
-        return hashlib.sha256(json.dumps(self.lock_entries, sort_keys=True, default=str).encode()).hexdigest()
+        """SHA-256 over what went into every stage, what came out, and all parameters: equal passes have one key."""
+        said = {"stages": self.lock_entries, "params": self.params}
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property
     def lock_entries(self) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from avrec.errors import RegistryError
 from avrec.registry import client as server
-from avrec.registry.describe import note, run_name
+from avrec.registry.describe import changed, note, run_name
 from avrec.registry.metrics import matcher_table, points
 from avrec.registry.model import log_model
 from avrec.registry.naming import batches, parameters
@@ -30,6 +30,7 @@ MODEL_ID = "avrec.model_id"
 RUN_ID, LOCAL = "avrec.run_id", "local"
 _FILES = ("dvc.lock", "params.yaml", "artifacts/evaluation.json", "artifacts/validation.json", "artifacts/split.json")
 _FOLDERS = ("artifacts/evaluation", "artifacts/training", "artifacts/plots")
+_LONGEST_TAG = 4000
 _ENVIRONMENT = ("tensorflow", "keras", "numpy", "scikit-learn", "mlflow", "dvc", "av")
 
 
@@ -92,9 +93,12 @@ def _fill(client: MlflowClient, run: Run, report: Report, code: CodeVersion, tim
     with _running(client, run_id):
         values = run_parameters(report, code)
         _log_params(client, run, values)
-        _log_tags(
-            client, run, run_tags(report, code) | {"mlflow.note.content": note(report, _champion(client), values)}
-        )
+        champion = _champion(client)
+        shown = {
+            "mlflow.note.content": note(report, champion, values),
+            "avrec.changed": "; ".join(changed(champion, values))[:_LONGEST_TAG] or "nothing, or no champion before",
+        }
+        _log_tags(client, run, run_tags(report, code) | shown)
         _log_inputs(client, run_id, report)
         _log_files(client, run_id, report)
         _log_table(client, run_id, report)

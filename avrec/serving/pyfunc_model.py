@@ -16,7 +16,7 @@ class AvrecModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Requests in, lists out; see `avrec.registry.model.signature`."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        expected = (context.model_config or {}).get("bundle_md5")
+        expected = (context.model_config or {}).get("model.bundle_md5")
         self.answerer = Answerer.load(Path(context.artifacts["bundle"]), expected)
 
     # The plain data frame keeps MLflow from deriving a signature of its own from the type hints.

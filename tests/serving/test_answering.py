@@ -176,12 +176,12 @@ def saved(bundle: Path, tmp_path: Path) -> Path:
     """The pyfunc on disk, as `avrec.registry.model.log_model` logs it."""
     import mlflow.pyfunc
 
-    from avrec.registry.model import ARTIFACT, CODE, input_example, requirements, signature
+    from avrec.registry.model import ARTIFACT, BUNDLE_HASH, CODE, input_example, requirements, signature
 
     folder = tmp_path / "model"
     mlflow.pyfunc.save_model(
         str(folder), python_model=str(CODE), artifacts={ARTIFACT: str(bundle)}, signature=signature(),
-        model_config={"bundle_md5": dvc_md5(bundle)}, pip_requirements=requirements(),
+        model_config={BUNDLE_HASH: dvc_md5(bundle)}, pip_requirements=requirements(),
         input_example=pd.DataFrame(input_example(bundle)),
     )  # fmt: skip
     return folder
