@@ -92,7 +92,7 @@ class LimitsParams(Section):
 
 
 class VisualParams(Section):
-    network: Literal["mobilenet", "xception"] = "mobilenet"
+    network: Literal["mobilenet"] = "mobilenet"
     sampling: Literal["keyframes", "uniform"] = "keyframes"
     frames: Positive = 6
 

