@@ -23,6 +23,7 @@ from avrec.platform.state import PlatformState, is_running, read_state, run_fold
 from avrec.settings import PROJECT, settings
 
 STOP_LIMIT_S = 30.0
+STATUS_PATIENCE_S = 10.0  # a busy server is not a dead one
 START_LIMIT_S = 330.0  # a little more than the supervisor's own
 
 
@@ -58,7 +59,7 @@ def up(detach: bool = False, demo: bool | None = None, dags: Path | None = None)
     os.environ.update(environment)
     os.chdir(PROJECT)
     print("Starting; the first time takes longer. Ctrl-C stops everything.", flush=True)
-    code = keep(plan_file)
+    code = keep(plan_file, on_ready=lambda state: print(summary(state), flush=True))
     return _find_first(home) if code == ALREADY_RUNS else code
 
 
@@ -194,7 +195,7 @@ def status(passwords: bool = False) -> int:
 
 def _probe_now(home: Path, state: PlatformState) -> dict[str, tuple[str, bool]]:
     """Health of each part as it answers now, not as the supervisor saw it last."""
-    prober = Prober()
+    prober = Prober(timeout=STATUS_PATIENCE_S)
     healths: dict[str, tuple[str, bool]] = {}
     for part in Plan.read(run_folder(home) / "plan.json").parts:
         seen = state.parts[part.name]

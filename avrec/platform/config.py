@@ -146,26 +146,34 @@ def _airflow(here: Settings, ports: Ports, dags: Path, users: dict[str, User]) -
 
 
 def _quick() -> dict[str, object]:
-    """What keeps the time between two tasks short."""
+    """What keeps the time between two tasks short, and the wait after an accident."""
     return {
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
+        # A task whose process is gone (machine restarted, worker killed) is tried again after this long.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 120,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         # A worker that has missed the end of its task notices it at the next heartbeat.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
+        # On a busy machine an answer takes longer than the five seconds after which a task would ask again.
+        "WORKERS__EXECUTION_API_TIMEOUT": 60,
     }
 
 
 def plan(ports: Ports) -> Plan:
-    """Airflow's four processes, MLflow, and what must be done before and after they start."""
+    """Airflow's four processes, MLflow, and what must be done before and after they start.
+
+    The API server builds the part that tasks talk to at its first request, for seconds during which it answers
+    nobody. Asking that part whether it lives makes this happen before the first task.
+    """
     here = settings()
     health = f"http://{HOST}:{ports.airflow}/api/v2/monitor/health"
     parts = (
         _mlflow(here, ports),
         _migrate(here),
         _part("api-server", "airflow", "api-server", needs=("migrate",),
-              probe=Probe(health, ("metadatabase", "status")),
+              probe=Probe(f"http://{HOST}:{ports.airflow}/execution/health", ("status",)),
               address=f"http://{HOST}:{ports.airflow}"),
         _part("scheduler", "airflow", "scheduler", "--skip-serve-logs", needs=("migrate",),
               probe=Probe(health, ("scheduler", "status"))),

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -19,13 +20,18 @@ import psutil
 
 from avrec.platform.parts import Plan
 from avrec.platform.processes import adopt_orphans, end_descendants, end_sessions, reap
-from avrec.platform.state import ProcessId, read_state, take_lock, write_state
+from avrec.platform.state import PlatformState, ProcessId, read_state, take_lock, write_state
 
 ALREADY_RUNS = 75  # EX_TEMPFAIL: somebody else holds the lock
 
 
-def keep(plan_file: Path) -> int:
-    """Runs the plan until it is told to stop; returns the exit code for this process."""
+def keep(plan_file: Path, on_ready: Callable[[PlatformState], None] | None = None) -> int:
+    """Runs the plan until it is told to stop; returns the exit code for this process.
+
+    Args:
+        plan_file: A file that `Plan.write` wrote.
+        on_ready: Called once, when everything answers.
+    """
     home = Path(Plan.read(plan_file).home)
     lock = take_lock(home)
     if lock is None:
@@ -44,7 +50,7 @@ def keep(plan_file: Path) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
-    code = _wait(child)
+    code = _wait(child, home, on_ready)
     end_descendants()
     os.close(write_end)
     if code < 0:
@@ -54,12 +60,15 @@ def keep(plan_file: Path) -> int:
     return code if code >= 0 else 1
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
+def _wait(child: subprocess.Popen[bytes], home: Path, on_ready: Callable[[PlatformState], None] | None) -> int:
     while True:
         try:
             return child.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             reap(keep={child.pid})
+        if on_ready is not None and (state := read_state(home)) and state.ready:
+            on_ready(state)
+            on_ready = None
 
 
 def sweep(home: Path) -> int:

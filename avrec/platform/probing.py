@@ -14,7 +14,8 @@ TIMEOUT_S = 3.0
 class Prober:
     """Asks every address at most once a round: four parts of Airflow share one health page."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT_S) -> None:
+        self._timeout = timeout
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business with 127.0.0.1
         self._answers: dict[str, Any] = {}
@@ -32,7 +33,7 @@ class Prober:
 
     def _get(self, url: str) -> Any:
         try:
-            response = self._session.get(url, timeout=TIMEOUT_S)
+            response = self._session.get(url, timeout=self._timeout)
             if response.status_code != 200:
                 return None
             return response.json() if "json" in response.headers.get("content-type", "") else {}

@@ -238,7 +238,10 @@ def test_a_suspended_part_is_reported(
     process = running.state.parts["web"].process
     assert process is not None
     psutil.Process(process.pid).suspend()
-    assert commands.status() == 1
+    try:
+        assert commands.status() == 1
+    finally:
+        psutil.Process(process.pid).resume()
     assert "no answer" in capsys.readouterr().out
 
 
@@ -252,3 +255,23 @@ def test_a_broken_plan_names_the_file(tmp_path: Path) -> None:
     plan.write_text("{}")
     with pytest.raises(PlatformError, match=r"plan\.json is not a plan"):
         Plan.read(plan)
+
+
+def test_the_keeper_tells_once_when_everything_answers(tmp_path: Path) -> None:
+    web = web_server(tmp_path)
+    plan = tmp_path / "plan.json"
+    Plan(str(tmp_path / "other"), (web,)).write(plan)
+    code = (
+        "import sys; from pathlib import Path; from avrec.platform.keeper import keep; "
+        "keep(Path(sys.argv[1]), lambda state: print('addresses', state.addresses, flush=True))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(plan)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    line = ""
+    while "addresses" not in line:
+        line = process.stdout.readline()
+        assert line, "ended before everything answered"
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=30)[0]
+    assert str(web.address) in line
+    assert "addresses" not in rest
