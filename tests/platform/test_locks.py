@@ -1,0 +1,37 @@
+"""The locks: one set of versions, hashed, and no address of an index."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from avrec.platform.doctor import locked_versions
+
+LOCKS = ("requirements.lock", "requirements-scheduler.lock", "requirements-weights.txt", "requirements-uv.txt")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_entry_is_pinned_and_hashed(root: Path, name: str) -> None:
+    text = (root / name).read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert entries
+    for entry in entries:
+        assert re.match(r"[\w.-]+(\[[\w,]+\])?==", entry), entry[:80]
+        assert "--hash=sha256:" in entry, entry[:80]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_no_lock_names_an_index(root: Path, name: str) -> None:
+    text = (root / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "index-url " not in text.replace("--no-emit-index-url ", "")
+
+
+def test_the_scheduler_has_the_same_versions_and_no_tensorflow(root: Path) -> None:
+    everything = locked_versions((root / "requirements.lock").read_text(encoding="utf-8"))
+    scheduler = locked_versions((root / "requirements-scheduler.lock").read_text(encoding="utf-8"))
+    assert scheduler.items() <= everything.items()
+    assert {"apache-airflow", "dvc", "mlflow", "great-expectations"} <= set(scheduler)
+    assert not {"tensorflow", "tensorflow-io", "keras", "av", "onnxruntime"} & set(scheduler)
