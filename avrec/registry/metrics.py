@@ -1,5 +1,6 @@
 """The numbers of a run as MLflow metrics. Names are chosen for the page that compares two runs.
 
+`_headline/...` are the few that answer "did it help"; MLflow sorts by name and shows seven rows without scrolling.
 `test/...` is the model that would be deployed, over all test users; `test_SLICE/...` the same over a slice;
 `baselines/MATCHER/...` the others; `gain/over_MATCHER...` the paired difference with its interval.
 """
@@ -30,6 +31,7 @@ class Point:
 def points(report: Report, timings: Mapping[str, float]) -> list[Point]:
     """Every metric of a run; equal reports give equal points, timings aside."""
     found = [
+        *_headline(report),
         *_deployed(report),
         *_others(report),
         *_gains(report.json("artifacts/evaluation/comparison.json", {})),
@@ -58,6 +60,22 @@ def matcher_table(report: Report) -> dict[str, list[Any]]:
         "synthetic data": [report.synthetic] * len(rows),
     }
     return table | {metric: [values.get(metric) for _, _, values in rows] for metric in metrics}
+
+
+def _headline(report: Report) -> Iterator[Point]:
+    slices = report.evaluation.get("matchers", {}).get(DEPLOYED, {})
+    primary = legal(report.primary)
+    recall = "recall@" + report.primary.split("@")[-1]
+    for part, metric in (("all", report.primary), ("all", recall), ("cold_all", report.primary),
+                         ("light_users", report.primary)):  # fmt: skip
+        if metric in slices.get(part, {}):
+            name = legal(metric) if part == "all" else f"{primary}_{part}"
+            yield Point(f"_headline/{name}", float(slices[part][metric]))
+    gains = report.json("artifacts/evaluation/comparison.json", {})
+    for other, name in (("ease", "gain_over_ease"), ("popularity", "gain_over_popularity"),
+                        (DEPLOYED + TWIN, "content_is_worth")):  # fmt: skip
+        if "difference" in gains.get(other, {}).get("all", {}):
+            yield Point(f"_headline/{name}", float(gains[other]["all"]["difference"]))
 
 
 _FIRST = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "coverage", "novelty", "gini", "ild")
