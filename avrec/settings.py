@@ -30,6 +30,7 @@ class Settings:
         airflow_uri: Airflow API server (`AVREC_AIRFLOW_URI`).
         weights: Folder searched for pretrained weights before installed packages (`AVREC_WEIGHTS`).
         scratch: Folder of scratch checkouts, local to this worker (`AVREC_SCRATCH`).
+        policy: What a version must show and who may approve it (`AVREC_POLICY`); None for mlflow/promotion.yaml.
     """
 
     home: Path
@@ -44,6 +45,7 @@ class Settings:
     airflow_uri: str
     weights: Path | None
     scratch: Path
+    policy: Path | None = None
 
     @property
     def secrets(self) -> Path:
@@ -74,7 +76,7 @@ def settings() -> Settings:
     """Reads the environment anew at each call, so that tests and children may differ."""
     env = os.environ
     home = Path(env.get("AVREC_HOME") or PROJECT / "var").resolve()
-    weights = env.get("AVREC_WEIGHTS")
+    weights, policy = env.get("AVREC_WEIGHTS"), env.get("AVREC_POLICY")
     return Settings(
         home=home,
         repository=env.get("AVREC_REPOSITORY") or str(PROJECT),
@@ -88,4 +90,5 @@ def settings() -> Settings:
         airflow_uri=env.get("AVREC_AIRFLOW_URI") or "http://127.0.0.1:8080",
         weights=Path(weights) if weights else None,
         scratch=Path(env.get("AVREC_SCRATCH") or home / "scratch"),
+        policy=Path(policy) if policy else None,
     )

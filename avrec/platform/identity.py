@@ -102,7 +102,7 @@ def configured_approvers() -> tuple[str, ...]:
     Raises:
         PlatformError: the value is not a list of names.
     """
-    policy = PROJECT / "mlflow" / "promotion.yaml"
+    policy = settings().policy or PROJECT / "mlflow" / "promotion.yaml"
     values = yaml.safe_load(policy.read_text(encoding="utf-8")) if policy.exists() else None
     names = (values or {}).get("approvers") or ["approver"]
     if not isinstance(names, list) or not all(_is_name(name) for name in names):

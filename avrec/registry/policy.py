@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from avrec.errors import ParamsError
 from avrec.params import Positive, Section, Share
-from avrec.settings import PROJECT
+from avrec.settings import PROJECT, settings
 
 POLICY = PROJECT / "mlflow" / "promotion.yaml"
 Above = Annotated[float, Field(gt=0)]
@@ -81,12 +81,13 @@ class Policy(Section):
     latency: LatencyPolicy = LatencyPolicy()
 
 
-def load_policy(path: Path = POLICY) -> Policy:
-    """Reads and checks the policy.
+def load_policy(path: Path | None = None) -> Policy:
+    """Reads and checks the policy: `path`, else the file `AVREC_POLICY` names, else the project's.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has a wrong key or value.
     """
+    path = path or settings().policy or POLICY
     try:
         return Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except FileNotFoundError as error:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from avrec.errors import ParamsError, RegistryError
+from avrec.platform.identity import configured_approvers
 from avrec.registry.hashing import dvc_md5, tree_sha256
 from avrec.registry.naming import batches, flatten, legal, parameters, slice_prefix
 from avrec.registry.policy import POLICY, Policy, load_policy
@@ -91,6 +92,13 @@ def test_a_wrong_policy_names_its_key(tmp_path: Path, text: str, names: str) -> 
     path.write_text(text)
     with pytest.raises(ParamsError, match=names):
         load_policy(path)
+
+
+def test_another_policy_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("approvers: [anna]\n")
+    monkeypatch.setenv("AVREC_POLICY", str(path))
+    assert load_policy().approvers == configured_approvers() == ("anna",)
 
 
 def test_a_policy_is_frozen() -> None:
