@@ -140,22 +140,23 @@ class EaseParams(MatcherParams):
 
 
 class TwoTowerParams(MatcherParams):
-    """The two towers. Fast enough for the demo on two cores; larger data want larger batches.
+    """The two towers. Fast enough for the demo on two cores; larger data get larger batches by themselves.
 
+    `batch_size`: examples a step; raised where an epoch would take more than 64 steps.
     `feature_dim`: principal components kept of each modality. `history`: newest likes a person is made of.
     `fusion`: how id and modalities become one vector. `patience`: epochs without a better validation figure.
     `modality_dropout`, `id_dropout`: shares left out in training, so that the towers learn to do without.
     """
 
     dim: Positive = 64
-    feature_dim: Positive = 128
+    feature_dim: Positive = 32
     history: Positive = 50
     fusion: Literal["gated", "weighted", "concat"] = "gated"
     epochs: Positive = 30
     patience: Positive = 4
     batch_size: Positive = 256
     learning_rate: Annotated[float, Field(gt=0)] = 0.003
-    temperature: Annotated[float, Field(gt=0)] = 0.1
+    temperature: Annotated[float, Field(gt=0)] = 0.2
     modality_dropout: Share = 0.2
     id_dropout: Share = 0.3
     loss: Literal["full_softmax", "in_batch"] = "full_softmax"

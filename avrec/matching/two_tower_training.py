@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_LIKED = 200
 """Liked items of one person, the newest, that are kept from counting as wrong answers."""
 
+MAX_STEPS = 64
+"""Steps an epoch takes at most. With a softmax over all items a step costs nearly the same whatever the batch."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -60,7 +63,7 @@ class Examples:
     def batches(self, size: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
         """Users and items in random order; the last batch is filled up from the first, so that shapes are equal."""
         order = np.random.default_rng(seed).permutation(len(self.user))
-        size = min(size, len(order))
+        size = min(max(size, -(-len(order) // MAX_STEPS)), len(order))
         order = np.resize(order, -(-len(order) // size) * size)
         for rows in order.reshape(-1, size):
             yield self.user[rows], self.item[rows]
