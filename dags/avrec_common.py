@@ -148,8 +148,9 @@ class BranchStep(Step, BranchMixIn):
 
     def execute(self, context: Any) -> Any:
         result = super().execute(context)
-        self.do_branch(context, self.choose(result, context["params"]))
-        return result
+        # Branching ends the task by an exception, so that what it returns would be lost.
+        context["ti"].xcom_push(key="return_value", value=result)
+        return self.do_branch(context, self.choose(result, context["params"]))
 
 
 class Approval(HITLBranchOperator):
