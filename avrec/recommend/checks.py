@@ -147,6 +147,16 @@ _FACTS = f"""
     order by r.user_id, r.rank
 """
 
+# People who have seen all there is: they have no list, and cannot have one.
+_EXHAUSTED = """
+    select count(*) from (
+      select user_id from interactions semi join (from items where available) using (item_id), settings
+      where "timestamp" is null or "timestamp" < until
+      group by user_id
+      having count(distinct item_id) >= (select count(*) from items where available)
+    )
+"""
+
 
 def _facts(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> pd.DataFrame:
     """One shard with what must be true of each row, worked out in SQL."""
@@ -162,9 +172,11 @@ def _summary(connection: duckdb.DuckDBPyConnection, plan: Plan, listed: Counter[
     found = connection.execute("select count(*) from items where available").fetchone()
     assert found is not None
     people = len(users) - (DEFAULT_USER in users)
+    exhausted = connection.execute(_EXHAUSTED).fetchone()
+    assert exhausted is not None
     return pd.DataFrame([{
         "default_lists": users[DEFAULT_USER],
-        "users_missing": plan.users - people,
+        "users_missing": plan.users - exhausted[0] - people,
         "users_twice": sum(times > 1 for times in users.values()),
         "items_missing": max(0, min(plan.recipe.k, found[0]) - len(listed)),
         "row_count": listed.total(),

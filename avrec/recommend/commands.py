@@ -26,7 +26,8 @@ def parse_date(text: str) -> date:
 
 def print_publications(console: Console | None = None) -> None:
     """Every publication, the ones in force marked."""
-    table = Table("date", "status", "version", "rows", "in force since", "run", "publication", box=None)
+    table = Table("date", "status", "version", "rows", "in force since", "run", box=None)
+    table.add_column("publication", no_wrap=True)
     found = Publisher.of_settings().tables.all()
     for one in found:
         table.add_row(*_cells(one), style="" if one.status == "current" else "dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from avrec.datasets.dataset import Dataset
+from avrec.datasets.dataset import Dataset, write_table
 from avrec.errors import DataError
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.checks import validate_table
@@ -85,6 +86,21 @@ def test_a_spoilt_table_is_refused(
     spoilt[shard] = pa.Table.from_pylist(rows, schema=parts[shard].schema)
     with pytest.raises(DataError, match=reason):
         validate_table(make_plan(dataset), spoilt, dataset)
+
+
+def test_somebody_who_has_seen_everything_needs_no_list(bundle: Bundle, dataset: Dataset, tmp_path: Path) -> None:
+    rows = dataset.table("interactions")
+    like = rows.slice(0, 1).to_pylist()[0]
+    ids = dataset.table("items")["item_id"].to_pylist()
+    all_of_them = [{**like, "user_id": "glutton", "item_id": item} for item in ids]
+    more = pa.concat_tables([pa.Table.from_pylist(all_of_them, schema=rows.schema), rows])
+    shutil.copytree(dataset.folder, tmp_path / "valid")
+    write_table(tmp_path / "valid", "interactions", more)
+    greedy = Dataset(tmp_path / "valid")
+    plan = make_plan(greedy)
+    parts = [pa.concat_tables(shard_rows(bundle, greedy, plan.recipe, *shard)) for shard in plan.shards]
+    assert "glutton" not in parts[0]["user_id"].to_pylist()
+    validate_table(plan, parts, greedy)
 
 
 def test_people_left_out_are_noticed(parts: list[pa.Table], dataset: Dataset) -> None:

@@ -5,35 +5,50 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from avrec.datasets.dataset import Dataset
+from avrec.datasets.dataset import Dataset, write_meta, write_table
 from avrec.errors import DataError
+from avrec.recommend.bundle import Bundle
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
+from avrec.schema import FEATURES
 from pipelines import execute, git, inside, lineage, page, publish, recommend, runs
 
-from .conftest import RUN_DATE
+from .conftest import N_ITEMS, RUN_DATE, features_of, make_plan, stage_all
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+GONE = f"i{N_ITEMS - 3:03d}"
 
 DVC_YAML = """
 stages:
   validate:
     cmd: python make.py valid data/valid
     deps: [make.py]
+    params: [dataset.demo.seed]
     outs: [data/valid]
+  features:
+    matrix:
+      modality: [visual, audio, text]
+    cmd: python make.py features/${item.modality} data/features/${item.modality}
+    deps: [make.py]
+    params: [dataset.demo.seed]
+    outs: ["data/features/${item.modality}"]
   refit:
     cmd: python make.py bundle artifacts/bundle
     deps: [make.py, data/valid]
     outs: [artifacts/bundle]
 """
 MAKE = """
-import os, shutil, sys
-shutil.copytree(os.environ["TEST_SOURCES"] + "/" + sys.argv[1], sys.argv[2])
+import os, shutil, sys, yaml
+seed = yaml.safe_load(open("params.yaml"))["dataset"]["demo"]["seed"]
+shutil.copytree(f"{os.environ['TEST_SOURCES']}/{seed}/{sys.argv[1]}", sys.argv[2])
 """
 
 
@@ -42,16 +57,20 @@ def world(dataset: Dataset, bundle_folder: Path, tmp_path_factory: pytest.TempPa
     """A finished run with code, data and bundle, registered as version 1 and promoted."""
     root = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
-        shutil.copytree(dataset.folder, root / "sources" / "valid")
-        shutil.copytree(bundle_folder, root / "sources" / "bundle")
+        shutil.copytree(dataset.folder, root / "sources" / "7" / "valid")
+        shutil.copytree(bundle_folder, root / "sources" / "7" / "bundle")
+        _later(dataset, root / "sources" / "8")
         patch.setenv("AVREC_HOME", str(root / "home"))
         patch.setenv("AVREC_REPOSITORY", str(root / "project"))
         patch.setenv("TEST_SOURCES", str(root / "sources"))
         _project(root / "project")
-        runs.start_run("first", {"recommend.k": 5, "recommend.users_per_shard": 256})
+        runs.start_run("first", {"recommend.k": 5, "recommend.users_per_shard": 512})
         for stage in ("validate", "refit"):
             assert execute.main(["first", stage]) == 0
         _register("first", root / "project")
+        runs.start_run("later", {"dataset.demo.seed": 8})
+        for stage in ("validate", "features@visual", "features@audio", "features@text"):
+            assert execute.main(["later", stage]) == 0
         yield root
 
 
@@ -63,6 +82,28 @@ def _settings(world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("AVREC_PUBLICATIONS", str(tmp_path / "publications"))
     monkeypatch.setenv("AVREC_TABLES_URL", f"sqlite:///{tmp_path / 'tables.db'}")
     monkeypatch.setenv("TEST_SOURCES", str(world / "sources"))
+
+
+def _later(dataset: Dataset, folder: Path) -> None:
+    """The data set some days on: one item is gone, a new one looks like i000, a newcomer liked i000."""
+    items = dataset.table("items")
+    first = items.slice(0, 1).to_pylist()[0]
+    new = pa.Table.from_pylist([{**first, "item_id": "new", "title": "New"}], schema=items.schema)
+    later = pa.concat_tables([items.slice(0, N_ITEMS - 3), items.slice(N_ITEMS - 2), new])
+    likes = dataset.table("interactions")
+    like = {**likes.slice(0, 1).to_pylist()[0], "user_id": "newcomer", "item_id": "i000", "label": "positive"}
+    likes = likes.filter(pa.array([item != GONE for item in likes["item_id"].to_pylist()]))
+    likes = pa.concat_tables([likes, pa.Table.from_pylist([like], schema=likes.schema)])
+    for name, table in (("items", later), ("interactions", likes)):
+        write_table(folder / "valid", name, table)
+    write_meta(folder / "valid", dataset.meta)
+    ids = later["item_id"].to_pylist()
+    for modality, features in features_of(np.random.default_rng(2)).items():
+        rows = [0 if item == "new" else int(item[1:]) for item in ids]
+        vectors = [features.vectors[row].tolist() if features.present[row] else [] for row in rows]
+        table = pa.table({"item_id": ids, "vector": vectors, "present": features.present[rows]})
+        (folder / "features" / modality / "features").mkdir(parents=True)
+        pq.write_table(FEATURES.conform(table), folder / "features" / modality / "features" / "part-00.parquet")
 
 
 def _project(folder: Path) -> None:
@@ -105,9 +146,9 @@ def _register(run_id: str, project: Path) -> None:
     client.set_registered_model_alias(server.MODEL, server.CHAMPION, "1")
 
 
-def published(run_date: date = RUN_DATE) -> Plan:
+def published(run_date: date = RUN_DATE, data_run: str | None = None) -> Plan:
     """Every step as the DAG runs them."""
-    plan = recommend.plan(run_date)
+    plan = recommend.plan(run_date, data_run=data_run)
     assert plan is not None
     for command in recommend.commands(plan):
         assert inside.main(command) == 0
@@ -118,7 +159,7 @@ def published(run_date: date = RUN_DATE) -> Plan:
 
 def test_a_table_is_published_and_its_rows_made_again_elsewhere(world: Path, tmp_path: Path) -> None:
     plan = published()
-    assert len(plan.shards) == 3
+    assert len(plan.shards) == 2
     assert plan.synthetic
     publisher = Publisher.of_settings()
     user = publisher.tables.users(plan.publication_id, 400)[-1]
@@ -144,6 +185,19 @@ def test_a_table_is_published_and_its_rows_made_again_elsewhere(world: Path, tmp
     assert publish.publish(plan.publication_id, while_champion=True) is False
 
 
+def test_newer_data_bring_new_people_and_take_withdrawn_items_away(world: Path, tmp_path: Path) -> None:
+    plan = published(data_run="later")
+    assert plan.run_id == "first"
+    assert plan.data_run == "later"
+    publisher = Publisher.of_settings()
+    listed = {item for part in publisher.published(plan) for item in part["item_id"].to_pylist()}
+    assert GONE not in listed
+    assert publisher.tables.rows(plan.publication_id, "newcomer").num_rows == 5
+    assert lineage.trace(RUN_DATE, "newcomer", 1)["run"]["data_run"] == "later"
+    compared = lineage.remake_list(RUN_DATE, "newcomer", tmp_path / "elsewhere")
+    assert [one.equal for one in compared] == [True] * 5
+
+
 def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:
     row = {"user_id": "u", "rank": 1, "item_id": "a", "score": 0.1, "reason_kind": "watched", "reason_item_id": None}
     assert lineage.compare(row, dict(row)).equal
@@ -152,13 +206,17 @@ def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:
     assert lineage.compare(row, None).different
 
 
-def test_an_invalid_table_leaves_what_is_in_force(capsys: pytest.CaptureFixture[str]) -> None:
-    before = published(RUN_DATE - timedelta(days=1))
+def test_an_invalid_table_leaves_what_is_in_force(
+    bundle: Bundle, dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publisher = Publisher.of_settings()
+    before = make_plan(dataset)
+    stage_all(publisher, bundle, dataset, before)
+    publisher.publish(before)
     plan = recommend.plan(RUN_DATE)
     assert plan is not None
-    for command in recommend.commands(plan):
-        assert inside.main(command) == 0
-    publisher = Publisher.of_settings()
+    stage_all(publisher, bundle, dataset, plan)
+    publisher.store.remove(f"{plan.staging}/validated.json")
     part = f"{plan.staging}/{plan.part(1)}"
     rows = publisher.store.read_table(part)
     publisher.store.write_table(part, rows.slice(2))
@@ -166,8 +224,7 @@ def test_an_invalid_table_leaves_what_is_in_force(capsys: pytest.CaptureFixture[
     assert "shorter than the available items allow" in capsys.readouterr().err
     assert publish.main(["publish", plan.publication_id]) == 3
     assert "was not validated" in capsys.readouterr().err
-    assert publisher.tables.current(RUN_DATE) is None
-    assert publisher.current().id == before.publication_id
+    assert publisher.current(RUN_DATE).id == before.publication_id
 
 
 def test_a_slow_run_does_not_undo_a_newer_champion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +249,7 @@ def test_a_step_hands_back_addresses_only(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("AVREC_RESULT", str(tmp_path / "result.json"))
     assert recommend.main(["plan", "--date", RUN_DATE.isoformat()]) == 0
     answer = json.loads((tmp_path / "result.json").read_text())
-    assert len(answer["shards"]) == 3
+    assert len(answer["shards"]) == 2
     assert len(json.dumps(answer)) < 2000
     made = read_plan(Publisher.of_settings().store, answer["publication"])
     assert answer["shards"][1] == recommend.commands(made)[1]
