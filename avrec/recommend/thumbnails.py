@@ -94,8 +94,9 @@ def _bar(x: float, width: float, height: float) -> str:
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="1.5"/>'
 
 
-def card(label: str) -> str:
-    """A plain card with a word on it."""
+def card(media_type: str) -> str:
+    """A plain card for an item whose media are missing or cannot be opened."""
+    label = f"{media_type}, no preview"
     middle = f'x="{WIDTH // 2}" y="{HEIGHT // 2}" text-anchor="middle" dominant-baseline="middle"'
     return _svg(f'<text {middle} font-family="sans-serif" font-size="20" fill="#9aa4b8">{html.escape(label)}</text>')
 
