@@ -154,18 +154,20 @@ class Hybrid(Matcher):
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
         rows = np.arange(len(items))[:, None]
-        # What counts against an item may help another one, but it is no reason to give: negative weights are left out.
-        parts = np.stack([
-            np.maximum(self._column_weights(column)[items], 0.0) * values[rows, items]
+        parts = {
+            column: self._column_weights(column)[items] * values[rows, items]
             for column, values in zip(self._columns, self._values(histories), strict=True)
-        ])  # fmt: skip
-        causes = [member._explain(histories, items) for member in self.members.values()]
-        causes += [_where(self.popular[items] > 0, "popular"), _where(self.own[1][items] > 0, "fresh")]
+        }
+        # What is popular lately and what has always been are one reason; to be less liked than most is none.
+        parts["popular"] = parts["popular"] + parts.pop("popularity", np.float32(0.0))
+        causes = {name: self.members[name]._explain(histories, items) for name in self.members if name in parts}
+        causes["popular"] = _where(self.own[0][items] > 0, "popular")
+        causes["fresh"] = _where(self.own[1][items] > 0, "fresh")
         reasons, none = Reasons.empty(items.shape), REASON_KINDS.index("none")
         best = np.zeros(items.shape, np.float32)
-        for part, cause in zip(parts, causes, strict=True):
-            better = (part > best) & (cause.kind != none)
-            best[better] = part[better]
+        for name, cause in causes.items():
+            better = (parts[name] > best) & (cause.kind != none)
+            best[better] = parts[name][better]
             reasons.kind[better], reasons.item[better] = cause.kind[better], cause.item[better]
         return reasons
 

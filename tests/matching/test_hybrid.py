@@ -86,10 +86,14 @@ def test_reasons_are_those_of_the_part_that_said_most(world: World) -> None:
         name: (hybrid._column_weights(name) * values)[0, items[0]]
         for name, values in zip(hybrid._columns, hybrid._values(history), strict=True)
     }
+    parts["popular"] = parts["popular"] + parts.pop("popularity")
     for place, kind in enumerate(reasons.names()[0]):
         best = max(parts, key=lambda name: parts[name][place])
-        if best in SINGLE and parts[best][place] > 0:
-            assert kind in (hybrid.members[best].explain(history, items).names()[0][place], "popular", "fresh")
+        if best in SINGLE:
+            assert kind == hybrid.members[best].explain(history, items).names()[0][place]
+        elif parts[best][place] > 0 and kind != best:
+            assert best == "popular"
+            assert hybrid.own[0][items[0, place]] <= 0  # nothing that few like is called popular
 
 
 def test_stages_save_what_loads_and_leave_out_what_is_switched_off(world: World, tmp_path: Path) -> None:
