@@ -78,7 +78,7 @@ class PictureDecoder:
     def _time(self, frame: Any, number: int) -> float:
         if frame.pts is None or not self._base:
             return number / self._rate
-        return frame.pts * self._base - self._origin
+        return float(frame.pts) * self._base - self._origin
 
     def _picture(self, frame: Any, number: int) -> Iterator[Timed]:
         try:
