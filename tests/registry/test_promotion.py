@@ -197,6 +197,9 @@ def test_the_demo_approver_is_marked(client: MlflowClient, roots: list[Path], tm
 
     strict = load_policy().model_copy(update={"minimum": {"all": {"ndcg@10": 0.99}}})
     assert not gate(version, root, strict).passed
+    with pytest.raises(RegistryError, match="not an approver"):  # no demo home
+        approval.record(version, approved=True, who="demo_approver", why=REASON)
+    ensure_users(demo=True)
     with pytest.raises(RegistryError, match="the gate refused"):
         approval.record(version, approved=True, who="demo_approver", why=REASON)
     made = approval.record(version, approved=True, who="demo_approver", why=REASON, override=True)
