@@ -1,0 +1,135 @@
+"""From a trigger to a published table, through a real scheduler, API server and MLflow server, on the whole demo set.
+
+The tests build on each other in the order of this file, as a day of work does.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avrec.errors import PlatformError
+from avrec.platform.airflow import Airflow
+from avrec.recommend.publication import Publisher
+from avrec.registry import client as server
+from avrec.registry import promotion
+from avrec.registry.approval import read_record
+from avrec.schema import MODALITIES
+from tests.end_to_end.conftest import LIMIT_S, RECOMMEND, TRAIN, Platform
+
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(2400)]
+
+REASON = "Better than both baselines, new items included."
+
+
+def test_every_stage_ran_and_media_were_read_in_shards(platform: Platform, asked: tuple[str, str]) -> None:
+    states = Airflow("viewer").task_states(TRAIN, asked[0])
+    shards = [name for name in states if name.startswith("extraction.shard[")]
+    assert len(shards) >= 3
+    done = [
+        "dataset",
+        "validate",
+        "split",
+        *(f"features.{m}" for m in MODALITIES),
+        "rank",
+        "evaluate",
+        "refit",
+        "track",
+    ]
+    assert {states[name] for name in (*shards, *done, "register", "gate")} == {"success"}
+
+
+def test_the_question_shows_what_is_compared(asked: tuple[str, str]) -> None:
+    (question,) = Airflow("approver").pending_approvals()
+    for word in ("popularity", "ease", "hybrid", "cold_all", "mlflow"):
+        assert word in question["body"].lower()
+
+
+@pytest.mark.parametrize("user", ["viewer", "operator", "admin"])
+def test_nobody_but_an_approver_may_answer(asked: tuple[str, str], user: str) -> None:
+    with pytest.raises(PlatformError, match="403"):
+        Airflow(user).answer(TRAIN, *asked, "Approve", {"reason": REASON})
+
+
+def test_an_answer_without_a_reason_decides_nothing(platform: Platform, asked: tuple[str, str]) -> None:
+    run, task = asked
+    Airflow("approver").answer(TRAIN, run, task, "Approve", {"reason": " "})
+    state = Airflow("operator").wait(TRAIN, run, timeout=LIMIT_S)
+    assert state == "failed"
+    assert "reason" in Airflow("operator").log(TRAIN, run, "record_approval")
+    assert promotion.champion() is None
+
+
+def test_an_approver_approves_and_the_champion_moves(platform: Platform, asked: tuple[str, str]) -> None:
+    run, task = asked
+    operator = Airflow("operator")
+    clear = {"dry_run": False, "dag_run_id": run, "task_ids": [task], "include_downstream": True, "only_failed": False}
+    operator.request("POST", f"/dags/{TRAIN}/clearTaskInstances", clear)
+    assert operator.wait_for_approval(TRAIN, run, LIMIT_S) == task
+    Airflow("approver").answer(TRAIN, run, task, "Approve", {"reason": REASON})
+    states = platform.finish(TRAIN, run)
+    assert states["record_rejection"] == "skipped"
+    champion = promotion.champion()
+    assert champion is not None
+    record = read_record(server.connect(), champion)
+    assert record is not None
+    assert (record.decision, record.who, record.why, record.automated) == ("approved", "approver", REASON, False)
+
+
+def test_the_new_champion_publishes_a_table(platform: Platform) -> None:
+    run = next(iter(Airflow("operator").runs(RECOMMEND)))["dag_run_id"]
+    platform.finish(RECOMMEND, run)
+    publisher = Publisher.of_settings()
+    current = publisher.current()
+    assert current.model_version == promotion.champion().version
+    assert publisher.tables.rows(current.id, "*").num_rows > 0
+    assert current.row_count > 400 * 20
+    page = platform.home / "reports" / "recommendations" / f"{current.run_date}" / "index.html"
+    assert "data:image/" in page.read_text()
+
+
+def test_a_published_row_is_traced_and_made_again(platform: Platform, root: Path, tmp_path: Path) -> None:
+    publisher = Publisher.of_settings()
+    current = publisher.current()
+    user = publisher.tables.users(current.id, 50)[-1]
+    day = ["--date", f"{current.run_date}", "--user", user]
+    traced = avrec(root, "tables", "trace", *day, "--rank", "3")
+    for word in (current.id, current.dataset_version, "commit"):
+        assert word in traced
+    assert "equal" in avrec(root, "tables", "remake", *day, "--into", str(tmp_path / "again"))
+
+
+def test_two_runs_do_not_disturb_each_other_and_rollback_works(platform: Platform) -> None:
+    operator = Airflow("operator")
+    first = promotion.champion()
+    runs = [operator.trigger(TRAIN, {"seed": seed, "epochs": 3}) for seed in (11, 12)]
+    questions = [operator.wait_for_approval(TRAIN, run, LIMIT_S, print) for run in runs]
+    Airflow("approver").answer(TRAIN, runs[0], questions[0], "Approve", {"reason": "A second one, to be rolled back."})
+    Airflow("approver").answer(TRAIN, runs[1], questions[1], "Reject", {"reason": "One new champion is enough today."})
+    platform.finish(TRAIN, runs[0])
+    assert platform.finish(TRAIN, runs[1])["promote"] == "skipped"
+    assert promotion.champion().version != first.version
+    promotion.rollback("approver", "The end-to-end test goes back.")
+    assert promotion.champion().version == first.version
+
+
+def avrec(root: Path, *arguments: str) -> str:
+    """What the command prints; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "avrec.cli", *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_no_secret_is_in_a_log(platform: Platform) -> None:
+    users = json.loads((platform.home / "secrets" / "users.json").read_text())
+    passwords = [user["password"] for user in users.values()]
+    for log in (platform.home / "logs").rglob("*"):
+        if log.is_file():
+            text = log.read_text(errors="replace")
+            assert not [p for p in passwords if p in text], log
