@@ -73,8 +73,8 @@ down: ## Stop them
 COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 
 lock: $(STAMPS)/uv ## Compile the locks anew after an edit of pyproject.toml (keeps what it can)
-	@$(AS_PIP); $(BIN)/$(COMPILE) --all-extras -o requirements.lock
-	@$(AS_PIP); $(BIN)/$(COMPILE) --extra platform -c requirements.lock -o requirements-scheduler.lock
+	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --all-extras -o requirements.lock
+	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --extra platform -c requirements.lock -o requirements-scheduler.lock
 
 clean: ## Remove the environment and caches; data, artifacts and var stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
