@@ -74,7 +74,9 @@ class TableSpec:
         try:
             return values.cast(column.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SchemaError(f"{self.name}.{column.name}: expected {column.type}, got {values.type}: {error}") from error
+            raise SchemaError(
+                f"{self.name}.{column.name}: expected {column.type}, got {values.type}: {error}"
+            ) from error
 
 
 def _spec(name: str, key: tuple[str, ...], columns: list[Column], optional: bool = False) -> TableSpec:
@@ -209,6 +211,5 @@ DATASET_TABLES = (ITEMS, USERS, INTERACTIONS, IMPRESSIONS, COMMENTS)
 """What a source brings. `media` joins them at validation."""
 
 TABLES = {
-    spec.name: spec
-    for spec in (*DATASET_TABLES, MEDIA, FEATURES, SEGMENTS, SIGNALS, QUARANTINE, RECOMMENDATIONS)
+    spec.name: spec for spec in (*DATASET_TABLES, MEDIA, FEATURES, SEGMENTS, SIGNALS, QUARANTINE, RECOMMENDATIONS)
 }
