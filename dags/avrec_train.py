@@ -28,7 +28,8 @@ start -> dataset -> validate -> split ----------+
 
 MATCHERS = ["popularity", "content", "ease", "two_tower"]
 SOURCES = ["demo", "folder", "mmrec", "movielens", "microlens"]
-HEAVY = {"features": "extraction", "train": "training", "rank": "training", "refit": "training"}
+HEAVY = {"train": "training", "rank": "training", "refit": "training"}  # the extraction is its helpers' work
+FIRST = {"train@two_tower": 100}  # the longest of its group starts first
 
 
 def form() -> dict[str, Param]:
@@ -100,7 +101,8 @@ def stage_tasks(stages: dict[str, Stage]) -> dict[str, Step]:
         base, _, entry = name.partition("@")
         tasks[name] = Step(
             task_id=entry or base, task_group=groups.get(base), module="execute", arguments=["{run}", name],
-            pool=HEAVY.get(base, "default_pool"), doc_md=f"`{stage.cmd}` in a scratch checkout of the run.",
+            pool=HEAVY.get(base, "default_pool"), priority_weight=FIRST.get(name, 1),
+            doc_md=f"`{stage.cmd}` in a scratch checkout of the run.",
         )  # fmt: skip
     for writer, reader in sorted(edges(stages)):
         tasks[writer] >> tasks[reader]

@@ -60,14 +60,14 @@ def edges(stages: dict[str, Stage]) -> set[tuple[str, str]]:
     return {
         (writer.name, reader.name)
         for writer, reader in itertools.permutations(stages.values(), 2)
-        if any(_overlap(out, dep) for out in (*writer.outs, *writer.files) for dep in reader.deps)
+        if any(overlap(out, dep) for out in (*writer.outs, *writer.files) for dep in reader.deps)
     }
 
 
 def pulled(stage: Stage, stages: dict[str, Stage]) -> list[str]:
     """The deps of a stage that come out of DVC's cache; the rest is code and small files in git."""
     cached = [out for other in stages.values() for out in other.outs]
-    return [dep for dep in stage.deps if any(_overlap(out, dep) for out in cached)]
+    return [dep for dep in stage.deps if any(overlap(out, dep) for out in cached)]
 
 
 def _instances(base: str, entry: dict[str, Any], path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -118,6 +118,6 @@ def _outputs(entries: Iterable[Any]) -> Iterator[tuple[str, bool]]:
                 yield path, bool((options or {}).get("cache", True))
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
     # Text, not paths: a scheduler asks this thousands of times whenever it reads the DAG file.
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

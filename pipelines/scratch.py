@@ -16,7 +16,7 @@ from typing import IO
 
 from avrec.errors import DataError, PlatformError
 from avrec.settings import settings
-from pipelines import git, runs
+from pipelines import git, lockfile, runs
 
 # Links where the file system can, so that pulling costs nothing; no symbolic links, because media are
 # refused whose real path leaves their folder. Keep scratch and cache on one file system.
@@ -38,7 +38,11 @@ class Checkout:
             DataError: DVC could not; what it said is above.
         """
         targets = list(paths)
-        if targets and dvc("pull", "--quiet", *targets):
+        if not targets:
+            return
+        with lockfile.narrowed(self.folder, targets):
+            failed = dvc("pull", "--quiet", *targets)
+        if failed:
             raise DataError(f"run {self.run_id}: {', '.join(targets)} cannot be pulled from {settings().dvc_remote}.")
 
 

@@ -12,6 +12,8 @@ from pipelines.scratch import scratch
 from pipelines.stage import result
 
 MOST = 1000  # mapped tasks; more make the scheduler the bottleneck
+FEWEST = 2  # one task's start (imports, building networks) passes while another one computes
+WORTH_A_TASK = 50  # items
 ITEMS = "data/valid/items.parquet"
 INPUTS = ("data/valid", "data/media")
 
@@ -21,7 +23,7 @@ def plan(run_id: str, items_per_shard: int) -> list[list[str]]:
     with scratch(run_id, "plan") as here:
         here.pull([ITEMS])
         items = pq.read_metadata(here.folder / ITEMS).num_rows
-    count = min(MOST, max(1, math.ceil(items / items_per_shard)))
+    count = min(MOST, max(math.ceil(items / items_per_shard), min(FEWEST, items // WORTH_A_TASK), 1))
     pull = [word for path in INPUTS for word in ("--pull", path)]
     command = ["--", "python", "-m", "pipelines.extract", "--shard"]
     return [[run_id, *pull, *command, str(shard), "--of", str(count)] for shard in range(count)]
