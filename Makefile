@@ -37,8 +37,10 @@ $(STAMPS)/uv: requirements-uv.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	@touch $@
 
+# Compiled once here: a run starts some thirty processes, and each would compile what it imports where bytecode may not
+# be written (PYTHONDONTWRITEBYTECODE).
 $(STAMPS)/packages: requirements.lock $(STAMPS)/uv
-	@$(AS_PIP); $(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock \
+	@$(AS_PIP); $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \
 	  || { echo "uv could not; pip tries the same lock."; $(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock; }
 	@touch $@
 
