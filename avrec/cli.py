@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -88,7 +88,7 @@ def demo(
 @data.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="demo, folder, mmrec, movielens or microlens.")],
-    path: Annotated[Optional[Path], typer.Argument(help="Folder or URL of the data.")] = None,  # noqa: UP045
+    path: Annotated[Path | None, typer.Argument(help="Folder or URL of the data.")] = None,
 ) -> None:
     """Take a snapshot of outside data and name it in params.yaml."""
     from avrec.datasets.importing import import_source
@@ -120,13 +120,33 @@ def extract(
     extract_folder(folder, out, workers=workers)
 
 
+# Training -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    run_id: Annotated[str | None, typer.Option(help="Name of the run; by default the time.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of params.yaml, as often as needed.")
+    ] = None,
+) -> None:
+    """Do a training run without Airflow: every stage, then a registered challenger."""
+    import json
+    from datetime import UTC, datetime
+
+    from avrec.params import parse_assignments
+
+    name = run_id or f"local-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    _pipeline("pipelines.work", name, "--train", json.dumps(parse_assignments(set_ or [])))
+
+
 # Recommending ---------------------------------------------------------------------------------------------------
 
 
 @app.command()
 def recommend(
-    user: Annotated[Optional[str], typer.Option(help="A user id (pseudonym or raw).")] = None,  # noqa: UP045
-    history: Annotated[Optional[str], typer.Option(help="Item ids, oldest first: ID,ID,...")] = None,  # noqa: UP045
+    user: Annotated[str | None, typer.Option(help="A user id (pseudonym or raw).")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids, oldest first: ID,ID,...")] = None,
     k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
 ) -> None:
@@ -150,6 +170,17 @@ def list_() -> None:
 @models.command()
 def gate(version: str) -> None:
     """Judge a version against the champion and the baselines."""
+    from avrec.registry.commands import run_of
+
+    inputs = ["--inputs-of", "track", "--inputs-of", "evaluate"]
+    _pipeline(
+        "pipelines.inside", run_of(version), *inputs, "--", "python", "-m", "avrec.cli", "models", "judge", version
+    )
+
+
+@models.command(hidden=True)
+def judge(version: str) -> None:
+    """Judge a version with the data of the current folder, which is a checkout of its run."""
     from avrec.registry.commands import gate_version
 
     raise SystemExit(gate_version(version))
@@ -199,14 +230,14 @@ def rollback(reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> 
 # Tables ---------------------------------------------------------------------------------------------------------
 
 Day = Annotated[str, typer.Option("--date", help="Day the lists are for, YYYY-MM-DD.")]
-Publication = Annotated[Optional[str], typer.Option(help="A superseded publication of that day.")]  # noqa: UP045
+Publication = Annotated[str | None, typer.Option(help="A superseded publication of that day.")]
 
 
 @tables.command("publish")
 def publish_table(
     day: Day,
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
-    data: Annotated[Optional[str], typer.Option(help="Run with newer histories and items.")] = None,  # noqa: UP045
+    data: Annotated[str | None, typer.Option(help="Run with newer histories and items.")] = None,
 ) -> None:
     """Make, validate and publish the table of a day; the same again changes nothing."""
     newer = ["--data", data] if data else []
@@ -224,7 +255,7 @@ def list_tables() -> None:
 @tables.command("show")
 def show_list(
     user: Annotated[str, typer.Option(help="Pseudonym, or '*' for the default list.")] = "*",
-    day: Annotated[Optional[str], typer.Option("--date", help="YYYY-MM-DD; by default the latest.")] = None,  # noqa: UP045
+    day: Annotated[str | None, typer.Option("--date", help="YYYY-MM-DD; by default the latest.")] = None,
 ) -> None:
     """One person's list as published."""
     from avrec.recommend.commands import print_list
@@ -261,7 +292,7 @@ def benchmark(
     name: Annotated[str, typer.Argument(help="tiktok or movielens.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     split: Annotated[str, typer.Option(help="val (cross-fit) or test (needs test.csv).")] = "val",
-    json: Annotated[Optional[Path], typer.Option(help="Also write the rows here.")] = None,  # noqa: UP045
+    json: Annotated[Path | None, typer.Option(help="Also write the rows here.")] = None,
 ) -> None:
     """Run every matcher on a public data set and print one table."""
     from avrec.evaluation.benchmark import run_benchmark

@@ -5,6 +5,7 @@ Everything that may change a result is here and nowhere else; where things are i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -244,3 +245,16 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     return parse_params(values, str(path))
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` strings as a mapping of dotted keys to YAML values.
+
+    Raises:
+        ParamsError: one of them has no `=`.
+    """
+    pairs = [text.partition("=") for text in assignments]
+    for key, sign, _ in pairs:
+        if not sign or not key:
+            raise ParamsError(f"--set {key}: expected KEY=VALUE, as in matching.ease.l2=50.")
+    return {key: yaml.safe_load(value) for key, _, value in pairs}

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avrec.errors import RegistryError
-from avrec.registry import approval, promotion, versions
+from avrec.registry import approval, promotion, runs, versions
 from avrec.registry import client as server
 from avrec.registry.naming import legal, slice_prefix
 from avrec.registry.policy import load_policy
@@ -31,7 +31,7 @@ def print_versions() -> None:
     client = server.connect()
     found = versions.all_versions(client)
     if not found:
-        print("No version is registered yet; `dvc repro` and a run of the training DAG make one.")
+        print("No version is registered yet; `avrec train` or a run of the training DAG makes one.")
         return
     table = Table(title=f"Versions of {server.MODEL} ({client.tracking_uri})", title_justify="left")
     for heading in (
@@ -50,6 +50,15 @@ def print_versions() -> None:
     for version in found:
         table.add_row(*_row(client, version))
     _console().print(table)
+
+
+def run_of(name: str) -> str:
+    """The run (a git ref) a version was made by.
+
+    Raises:
+        RegistryError: no such version.
+    """
+    return str(versions.resolve(server.connect(), name).tags[runs.RUN_ID])
 
 
 def gate_version(name: str, root: Path | None = None) -> int:
