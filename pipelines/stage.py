@@ -14,6 +14,8 @@ from avrec.errors import AvrecError
 from avrec.params import Params, load_params
 from avrec.settings import settings
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow: its banners hide what matters
+
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 PERMANENT = 3  # exit code of a step that was refused, not disturbed

@@ -16,7 +16,7 @@ from avrec.registry.report import Report
 
 DEPLOYED = "hybrid"
 TWIN = "+shuffled"
-_COMPARED_SLICES = ("all", "cold_all", "cold_only")
+_COMPARED_SLICES = ("all", "cold_all", "cold_only", "light_users", "missing_modality")
 
 
 @dataclass(frozen=True)

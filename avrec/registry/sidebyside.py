@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SLICES = ("all", "cold_all", "cold_only", "light_users", "missing_modality")
-_BASELINE_SLICES = ("all", "cold_all", "cold_only")
 
 
 def side_by_side(client: MlflowClient, version: ModelVersion, champion: ModelVersion | None) -> list[str]:
@@ -26,7 +25,7 @@ def side_by_side(client: MlflowClient, version: ModelVersion, champion: ModelVer
         title = f"champion (version {champion.version})"
         columns[title] = {s: theirs.get(f"{slice_prefix(s)}/{primary}") for s in SLICES}
     for name in baselines:
-        columns[name] = {s: mine.get(baseline_metric(name, s, primary)) for s in _BASELINE_SLICES}
+        columns[name] = {s: mine.get(baseline_metric(name, s, primary)) for s in SLICES}
     lines = [f"| {shown} on test | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
     for part in SLICES:
         values = [column.get(part) for column in columns.values()]

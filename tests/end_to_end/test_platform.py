@@ -45,7 +45,7 @@ def test_every_stage_ran_and_media_were_read_in_shards(platform: Platform, asked
 
 def test_the_question_shows_what_is_compared(asked: tuple[str, str]) -> None:
     (question,) = Airflow("approver").pending_approvals()
-    for word in ("popularity", "ease", "hybrid", "cold_all", "mlflow"):
+    for word in ("challenger", "popularity", "ease", "cold_all", "gate: passed", "mlflow"):
         assert word in question["body"].lower()
 
 
