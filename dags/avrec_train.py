@@ -15,9 +15,9 @@ from pipelines.graph import Stage, edges, read_stages
 
 FLOW = """
 start -> dataset -> validate -> split ----------+
-                      |                         v
-                      +-> extraction -> features -> train -> rank -> evaluate -> refit -> track
-                                                                                           |
+            |         |                         v
+            |         +-> extraction -> features -> train -> rank -> evaluate -> refit -> track
+            +-> freshness ----------------^                                                |
       +------------------------------------------------------------------------------------+
       v
    register -> gate --+-- refused by the gate ----------------------> gate_refused
@@ -49,6 +49,8 @@ def form() -> dict[str, Param]:
                             title="Demo: users", description="How many people the demo has."),
         "items_per_shard": Param(2000, type="integer", minimum=1, title="Items a shard", section=what,
                                  description="Media are read by one task for so many items, at most 1,000 tasks."),
+        "max_age_days": Param(0, type="number", minimum=0, title="Oldest data, in days", section=what,
+                              description="Fails when the newest interaction is older. 0: its age is only told."),
         "matchers": Param(enabled, type="array", items={"type": "string", "enum": MATCHERS}, minItems=1,
                           uniqueItems=True, examples=MATCHERS, title="Matchers", section=how,
                           description="Which are trained and blended. The gate compares with popularity and EASE."),
@@ -119,6 +121,22 @@ def extraction(validate: Step, features: list[Step]) -> None:
     validate >> plan >> shards >> features
 
 
+def check_freshness(dataset: Step, features: list[Step]) -> None:
+    """Against the clock, and therefore no stage: the same data are older tomorrow."""
+    command = [
+        "{run}",
+        "--pull",
+        "data/dataset",
+        "--",
+        "python",
+        "-m",
+        "pipelines.freshness",
+        "{{ params.max_age_days }}",
+    ]
+    fresh = Step(task_id="freshness", module="inside", arguments=command, helper=True)
+    dataset >> fresh >> features
+
+
 def after_gate(verdict: dict[str, Any], form_values: Any) -> str:
     if not verdict["passed"]:
         return "gate_refused"
@@ -180,7 +198,9 @@ def avrec_train() -> None:
     tasks = stage_tasks(read_stages(PROJECT / "dvc.yaml"))
     first = [task for task in tasks.values() if not task.upstream_task_ids]
     last = [task for task in tasks.values() if not task.downstream_task_ids]
-    extraction(tasks["validate"], [task for name, task in tasks.items() if name.startswith("features@")])
+    features = [task for name, task in tasks.items() if name.startswith("features@")]
+    check_freshness(tasks["dataset"], features)
+    extraction(tasks["validate"], features)
     register = decision()
     start >> first
     last >> register
