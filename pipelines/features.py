@@ -21,7 +21,7 @@ def work(params: Params, modality: str) -> None:
         counts = collect_given(items["item_id"].to_pylist(), given, modality, out)
     else:
         counts = collect(items, valid.meta.media_root, params.features, modality, out)
-    report = check_features(out, modality, params.validation)
+    report = check_features(out, modality, params.validation, items)
     write_json(out / "validation.json", counts | report)
     raise_if_critical(modality, report)
 

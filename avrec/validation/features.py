@@ -12,24 +12,32 @@ import pyarrow.parquet as pq
 
 from avrec.errors import DataError
 from avrec.params import ValidationParams
-from avrec.schema import FEATURES
+from avrec.schema import FEATURES, MEDIA_TYPES
 from avrec.validation.gx import CRITICAL, WARNING, Check, Validator
 
 LARGEST_NORM = 1e6
 
 
-def check_features(folder: Path, modality: str, params: ValidationParams) -> dict[str, Any]:
+EXPECTED = {"visual": ("video", "movie"), "audio": tuple(t for t in MEDIA_TYPES if t != "text"), "text": MEDIA_TYPES}
+"""Media types that should have each modality; a podcast misses nothing by having no picture."""
+
+
+def check_features(folder: Path, modality: str, params: ValidationParams, items: pa.Table) -> dict[str, Any]:
     """Checks `folder/features/part-*.parquet`: keys, share of missing items, lengths, finiteness, norms.
 
     Args:
         folder: Output of the stage `features@MODALITY`.
         modality: visual, audio or text; a data set that has none of it at all passes with a warning.
         params: Bounds.
+        items: The items table; tells which items should have the modality.
 
     Returns:
         `{"results": GX document, "critical": [...], "warnings": [...]}`, equal for equal vectors.
     """
     frame = _frame(folder)
+    types = dict(zip(items["item_id"].to_pylist(), items["media_type"].to_pylist(), strict=True))
+    expected = frame["item_id"].map(types).isin(EXPECTED[modality])
+    frame["present_as_expected"] = frame["present"].where(expected)
     suite = Validator().run(f"features {modality}", frame, _checks(modality, frame, params))
     by = {severity: [reason for reason, s in suite.failed if s == severity] for severity in (CRITICAL, WARNING)}
     return {"results": suite.document, "critical": by[CRITICAL], "warnings": by[WARNING]}
@@ -51,11 +59,14 @@ def _checks(modality: str, frame: pd.DataFrame, params: ValidationParams) -> lis
     # A source without this modality (behaviour only, vectors of another modality only) is not broken.
     severity = CRITICAL if frame["present"].any() else WARNING
     dim = float(frame["dim"].max()) if frame["present"].any() else 0.0
+    share = [
+        Check("ExpectColumnMeanToBeBetween", {"column": "present_as_expected", "min_value": least},
+              f"more items lack {modality} than max_missing_{modality} allows", severity),
+    ]  # fmt: skip
     return [
+        *(share if frame["present_as_expected"].notna().any() else []),
         Check("ExpectTableRowCountToBeBetween", {"min_value": 1}, "no item has a row"),
         Check("ExpectColumnValuesToBeUnique", {"column": "item_id"}, "an item has two rows"),
-        Check("ExpectColumnMeanToBeBetween", {"column": "present", "min_value": least},
-              f"more items lack {modality} than max_missing_{modality} allows", severity),
         Check("ExpectColumnValuesToBeInSet", {"column": "dim", "value_set": [dim]}, "vectors differ in length"),
         Check("ExpectColumnValuesToBeInSet", {"column": "finite", "value_set": [1]}, "a vector holds NaN or infinity"),
         Check("ExpectColumnValuesToBeBetween", {"column": "norm", "min_value": 1e-12, "max_value": LARGEST_NORM},
