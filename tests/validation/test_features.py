@@ -11,7 +11,6 @@ from avrec.params import ValidationParams
 from avrec.schema import FEATURES
 from avrec.validation.features import check_features, raise_if_critical
 
-
 VIDEOS = pa.table({"item_id": [f"{kind}{n}" for kind in "im" for n in range(12)], "media_type": ["video"] * 24})
 
 
