@@ -37,7 +37,7 @@ class Platform:
         return states
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Platform]:
     home = tmp_path_factory.mktemp("platform")
     bare = home / "runs.git"
@@ -60,7 +60,7 @@ def home(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Path:
     return platform.home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def asked(platform: Platform) -> tuple[str, str]:
     """A training run that has come to its approval: the run and the task that waits."""
     airflow = Airflow("operator")

@@ -103,16 +103,22 @@ def test_a_published_row_is_traced_and_made_again(platform: Platform, root: Path
     assert "equal" in avrec(root, "tables", "remake", *day, "--into", str(tmp_path / "again"))
 
 
-def test_two_runs_do_not_disturb_each_other_and_rollback_works(platform: Platform) -> None:
-    operator = Airflow("operator")
+def test_three_runs_at_once_end_each_in_its_own_way_and_rollback_works(platform: Platform) -> None:
+    operator, approver = Airflow("operator"), Airflow("approver")
     first = promotion.champion()
-    runs = [operator.trigger(TRAIN, {"seed": seed, "epochs": 3}) for seed in (11, 12)]
-    questions = [operator.wait_for_approval(TRAIN, run, LIMIT_S, print) for run in runs]
-    Airflow("approver").answer(TRAIN, runs[0], questions[0], "Approve", {"reason": "A second one, to be rolled back."})
-    Airflow("approver").answer(TRAIN, runs[1], questions[1], "Reject", {"reason": "One new champion is enough today."})
-    platform.finish(TRAIN, runs[0])
-    assert platform.finish(TRAIN, runs[1])["promote"] == "skipped"
-    assert promotion.champion().version != first.version
+    better, unwanted, worse = (operator.trigger(TRAIN, form) for form in ({"k": 21}, {"k": 22}, {"epochs": 1}))
+    for run, option, reason in (
+        (better, "Approve", "Longer lists are wanted; the figures are equal."),
+        (unwanted, "Reject", "One change of the length of the lists is enough."),
+    ):
+        approver.answer(TRAIN, run, operator.wait_for_approval(TRAIN, run, LIMIT_S, print), option, {"reason": reason})
+    assert platform.finish(TRAIN, better)["promote"] == "success"
+    assert platform.finish(TRAIN, unwanted)["record_rejection"] == "success"
+    refused = platform.finish(TRAIN, worse)
+    assert (refused["gate_refused"], refused["approve"]) == ("success", "skipped")
+    assert "worse" in operator.log(TRAIN, worse, "gate")
+    second = promotion.champion()
+    assert second.version != first.version
     promotion.rollback("approver", "The end-to-end test goes back.")
     assert promotion.champion().version == first.version
 
