@@ -214,7 +214,8 @@ def test_commands(client: MlflowClient, roots: list[Path], tmp_path: Path, monke
     version = versions.register(track(root, CODE))
     ensure_users(demo=False)
     monkeypatch.chdir(root)
-    assert "Verdict: passed" in cli("gate", version).output
+    # What `gate` runs in a checkout of the version's run; here the folder is one.
+    assert "Verdict: passed" in cli("judge", version).output
     word = password_of("approver")
     assert "Login refused" in str(cli("approve", version, "--reason", REASON, answers=("approver", "guess")).exception)
     refused = cli("approve", version, "--reason", REASON, answers=("viewer", password_of("viewer")))
