@@ -293,11 +293,12 @@ def benchmark(
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     split: Annotated[str, typer.Option(help="val (cross-fit) or test (needs test.csv).")] = "val",
     json: Annotated[Path | None, typer.Option(help="Also write the rows here.")] = None,
+    matchers: Annotated[str | None, typer.Option(help="NAME,NAME,...: only these, and a hybrid of them.")] = None,
 ) -> None:
     """Run every matcher on a public data set and print one table."""
     from avrec.evaluation.benchmark import run_benchmark
 
-    run_benchmark(name, data, split, json)
+    run_benchmark(name, data, split, json, matchers.split(",") if matchers else None)
 
 
 def _pipeline(module: str, *arguments: str) -> None:

@@ -11,7 +11,7 @@ import json as jsonlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ class Entry:
         return np.concatenate(self.people.get(part, {}).get(metric) or [np.zeros(0)])
 
 
-def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None = None) -> dict[str, Any]:
+def run_benchmark(
+    name: str, data: Path, split: str = "val", json: Path | None = None, matchers: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Fits, measures and prints every matcher.
 
     Args:
@@ -75,19 +77,22 @@ def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None =
         data: Folder of the data set.
         split: val (cross-fit) or test.
         json: File to write the same figures to.
+        matchers: Single matchers to measure, of which the hybrid is made; by default every one is measured, and the
+            hybrid is made of those that params.yaml enables.
 
     Returns:
         What is written: `{"rows": [{"matcher", "slice", "recall@20", "ndcg@20", "seconds"}], ...}`.
 
     Raises:
-        DataError: unknown name or split, the folder is not that data set, or has no test part.
+        DataError: unknown name, split or matcher, the folder is not that data set, or has no test part.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before its first import; it greets at length
     public = load_public(name, data)
     params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
+    measured, blended = chosen_matchers(params, matchers)
     entries: dict[str, Entry] = {}
     for fold in folds(public, split, params.seed):
-        measure_fold(public, fold, params, entries)
+        measure_fold(public, fold, params, entries, measured, blended)
     report = summary(public, split, entries)
     print(as_text(report), flush=True)
     if json is not None:
@@ -110,11 +115,33 @@ def folds(public: PublicData, split: str, seed: int) -> list[Fold]:
     return [Fold(public.val, public.known_at_test, public.test)]
 
 
-def measure_fold(public: PublicData, fold: Fold, params: MatchingParams, entries: dict[str, Entry]) -> None:
-    """Adds one fold to `entries`."""
+def chosen_matchers(params: MatchingParams, named: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Which single matchers are measured, and which of them the hybrid is made of.
+
+    Raises:
+        DataError: one of those named is no single matcher.
+    """
+    unknown = sorted(set(named or ()) - set(SINGLE))
+    if unknown:
+        raise DataError(f"--matchers: '{unknown[0]}' is unknown; expected some of {', '.join(SINGLE)}.")
+    if named:
+        measured = [name for name in SINGLE if name in named]
+        return measured, measured
+    return list(SINGLE), [name for name in SINGLE if getattr(params, name).enabled]
+
+
+def measure_fold(
+    public: PublicData,
+    fold: Fold,
+    params: MatchingParams,
+    entries: dict[str, Entry],
+    measured: Sequence[str],
+    blended: Sequence[str],
+) -> None:
+    """Adds one fold to `entries`; `measured` and `blended` are those of `chosen_matchers`."""
     histories, slices = judged_slices(public, fold)
     yardstick = Yardstick.of(public.catalog, public.train)
-    for name, matcher, settings, seconds in fitted_matchers(public, fold.choose, params):
+    for name, matcher, settings, seconds in fitted_matchers(public, fold.choose, params, measured, blended):
         started = time.perf_counter()
         result = evaluate_matcher(matcher, histories, slices, [K], yardstick)
         entry = entries.setdefault(name, Entry())
@@ -137,9 +164,13 @@ def judged_slices(public: PublicData, fold: Fold) -> tuple[Histories, list[Slice
 
 
 def fitted_matchers(
-    public: PublicData, choose: Interactions, params: MatchingParams
+    public: PublicData,
+    choose: Interactions,
+    params: MatchingParams,
+    measured: Sequence[str],
+    blended: Sequence[str],
 ) -> Iterator[tuple[str, Matcher, dict[str, Any], float]]:
-    """Every enabled matcher, fitted on train, the hybrid last: name, matcher, settings, seconds.
+    """Matchers fitted on train, the hybrid last: name, matcher, settings, seconds.
 
     As in the pipeline, single matchers choose on one half of `choose`, and the hybrid learns its blend on the other.
     Its seconds are those of its members and its own.
@@ -147,12 +178,12 @@ def fitted_matchers(
     for_members, for_blend = validation_halves(choose, params.seed)
     members: dict[str, Matcher] = {}
     total = 0.0
-    for name in SINGLE:
-        if getattr(params, name).enabled:
-            matcher = build(name, params)
-            settings, seconds = _fitted(matcher, public, for_members)
+    for name in measured:
+        matcher = build(name, params)
+        settings, seconds = _fitted(matcher, public, for_members)
+        if name in blended:
             members[name], total = matcher, total + seconds
-            yield name, matcher, settings, seconds
+        yield name, matcher, settings, seconds
     if len(members) > 1:
         hybrid = Hybrid(params.rank, members, seed=params.seed)
         settings, seconds = _fitted(hybrid, public, for_blend)

@@ -11,8 +11,10 @@ import pytest
 from avrec.errors import DataError
 from avrec.evaluation.benchmark import Entry, against, folds, run_benchmark
 from avrec.evaluation.public import load_movielens, load_tiktok
+from avrec.matching.registry import MATCHERS
 
-FAST = "matching:\n  two_tower: {enabled: false}\n  ease: {l2: 20.0}\n"
+FAST = "matching:\n  two_tower: {enabled: false, epochs: 1}\n  ease: {l2: 20.0}\n"
+QUICK = ("popularity", "content", "ease")
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_table_and_the_same_as_json(tiktok: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = run_benchmark("tiktok", tiktok, "val", Path("out/rows.json"))
+    report = run_benchmark("tiktok", tiktok, "val", Path("out/rows.json"), QUICK)
     written = json.loads(Path("out/rows.json").read_text())
     assert written == report
     assert {row["matcher"] for row in written["rows"]} == {"popularity", "content", "ease", "hybrid"}
@@ -57,8 +59,15 @@ def test_one_table_and_the_same_as_json(tiktok: Path, capsys: pytest.CaptureFixt
         assert name in printed
 
 
+def test_every_matcher_has_a_row_and_the_hybrid_is_made_of_the_enabled(tiktok: Path) -> None:
+    report = run_benchmark("tiktok", tiktok)
+    assert {row["matcher"] for row in report["rows"]} == set(MATCHERS)
+    assert "two_tower" not in report["settings"]["hybrid"][0]["members"]
+    assert {"content", "ease", "popularity"} <= set(report["settings"]["hybrid"][0]["members"])
+
+
 def test_content_finds_the_new_and_ids_cannot(tiktok: Path) -> None:
-    rows = run_benchmark("tiktok", tiktok)["rows"]
+    rows = run_benchmark("tiktok", tiktok, matchers=QUICK)["rows"]
     cold = {row["matcher"]: row["ndcg@20"] for row in rows if row["slice"] == "cold_only"}
     assert cold["content"] > 1.3 * cold["ease"]
 
@@ -77,7 +86,7 @@ def test_test_needs_its_file(tiktok: Path) -> None:
     with pytest.raises(DataError, match=r"holds no test\.csv. Use --split val"):
         run_benchmark("tiktok", tiktok, "test")
     (tiktok / "test.csv").write_text("user_id,item_id\n1,58\n3,2\n")
-    report = run_benchmark("tiktok", tiktok, "test")
+    report = run_benchmark("tiktok", tiktok, "test", matchers=QUICK)
     assert report["users"] == {"all": 2, "cold_all": 1, "cold_only": 1}
     assert len(report["settings"]["ease"]) == 1
 
@@ -112,6 +121,8 @@ def test_unknown_names_and_splits(tiktok: Path) -> None:
         run_benchmark("tiktok", tiktok / "nowhere")
     with pytest.raises(DataError, match="--split both"):
         run_benchmark("tiktok", tiktok, "both")
+    with pytest.raises(DataError, match="--matchers: 'eas' is unknown; expected some of popularity"):
+        run_benchmark("tiktok", tiktok, matchers=["eas"])
 
 
 def test_movielens_is_cut_through_time(shared_data: Path) -> None:

@@ -14,9 +14,9 @@ def test_popularity_on_tiktok_is_what_it_is_elsewhere(
 ) -> None:
     """Measured on the test part with full ranking: .0597 and .0255; validation is of the same people and time."""
     monkeypatch.chdir(tmp_path)
-    off = "".join(f"  {name}: {{enabled: false}}\n" for name in ("content", "ease", "two_tower"))
-    Path("params.yaml").write_text(f"matching:\n{off}")
-    rows = {row["slice"]: row for row in run_benchmark("tiktok", shared_data / "tiktok")["rows"]}
+    rows = {
+        row["slice"]: row for row in run_benchmark("tiktok", shared_data / "tiktok", matchers=["popularity"])["rows"]
+    }
     assert rows["all"]["recall@20"] == pytest.approx(0.06, abs=0.008)
     assert rows["all"]["ndcg@20"] == pytest.approx(0.026, abs=0.004)
     assert rows["cold_all"]["recall@20"] == 0  # an item nobody met is never popular
