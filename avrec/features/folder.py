@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,13 @@ import pyarrow as pa
 from avrec.datasets.dataset import write_table
 from avrec.errors import DataError, MediaError
 from avrec.features.base import Extraction
-from avrec.features.collect import FeatureWriter, partitions
+from avrec.features.collect import collect_subjects
 from avrec.features.extract import FillReport, fill_store
 from avrec.features.hashing import HashCache
-from avrec.features.registry import build_extractor
-from avrec.features.store import FeatureStore
 from avrec.features.subjects import Subject
 from avrec.media.location import is_url
 from avrec.params import FeaturesParams, load_params
 from avrec.schema import ITEMS, SIGNALS
-from avrec.settings import settings
 
 MODALITIES = ("visual", "audio")
 REPORT = ("path", "status", "reason", "seconds")
@@ -54,8 +52,9 @@ def extract_folder(folder: str, out: Path, workers: int = 2, params: FeaturesPar
         print(f"{folder} holds no files", file=sys.stderr)
     items, refused = _items(paths, folder, params)
     started = time.monotonic()
-    report = fill_store(items, folder, params, MODALITIES, workers=workers)
-    found = {modality: _collect(items, modality, params, out / modality) for modality in MODALITIES}
+    fill = partial(fill_store, items, folder, params, MODALITIES, workers=workers)
+    report = fill()
+    found = {modality: _collect(items, modality, params, out / modality, fill) for modality in MODALITIES}
     _write_signals(items, found, out)
     counts = _write_report(paths, refused, found, report, out)
     said = ", ".join(f"{number} {status}" for status, number in counts.items())
@@ -97,25 +96,15 @@ def _items(paths: Sequence[str], folder: str, params: FeaturesParams) -> tuple[p
     return pa.Table.from_pylist(rows, schema=ITEMS.schema), refused
 
 
-def _collect(items: pa.Table, modality: str, params: FeaturesParams, out: Path) -> dict[str, Extraction]:
+def _collect(
+    items: pa.Table, modality: str, params: FeaturesParams, out: Path, again: Callable[[], object]
+) -> dict[str, Extraction]:
     """Writes the tables of one modality; the extractions without their vectors, by path."""
-    store, extractor = FeatureStore(settings().feature_store), build_extractor(modality, params)
-    writer = FeatureWriter(out, modality, extractor.dim)
     pairs = zip(items["item_id"].to_pylist(), items["media_sha256"].to_pylist(), strict=True)
-    known: dict[str, Extraction] = {}
-    lost = Extraction.missing("the feature store lost it; run again", extractor.dim)
-    for number, members in enumerate(partitions([Subject(path, key) for path, key in pairs])):
-        found = store.read(extractor, [subject.key for subject in members if subject.key])
-        rows = [(subject.item_id, found.get(subject.key or "", lost)) for subject in members]
-        writer.partition(number, rows)
-        known |= {path: _light(extraction) for path, extraction in rows}
-    writer.close(items["item_id"].to_pylist())
-    return known
-
-
-def _light(extraction: Extraction) -> Extraction:
-    none = extraction.starts[:0]
-    return Extraction(None, none, none, none, extraction.reason, extraction.signals)
+    subjects = [Subject(path, key) for path, key in pairs]
+    writer = collect_subjects(subjects, params, modality, out, again)
+    writer.close([subject.item_id for subject in subjects])
+    return writer.found
 
 
 def _write_signals(items: pa.Table, found: dict[str, dict[str, Extraction]], out: Path) -> None:

@@ -39,12 +39,3 @@ def _extraction(vector: Vectors) -> Extraction:
         return Extraction.missing("no vector given", len(vector))
     none = np.zeros(0, np.float32)
     return Extraction(vector, np.zeros((0, len(vector)), np.float32), none, none)
-
-
-def missing_throughout(item_ids: Sequence[str], modality: str, out: Path, reason: str) -> dict[str, Any]:
-    """The tables of a modality that no item has."""
-    writer = FeatureWriter(out, modality, 0)
-    for number in range(PARTITIONS):
-        members = [item_id for item_id in item_ids if partition_of(item_id, PARTITIONS) == number]
-        writer.partition(number, [(item_id, Extraction.missing(reason, 1)) for item_id in members])
-    return writer.close(item_ids)

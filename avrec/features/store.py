@@ -14,8 +14,8 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,12 @@ DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError, UnicodeDecodeError)
 
 @dataclass(frozen=True)
 class Place:
-    """Where one extraction is: shard and row; and whether it is one, or a failure."""
+    """Where one extraction is: shard and row; why it is a failure, or None; about how many bytes it takes."""
 
     shard: str
     row: int
-    failed: bool
+    reason: str | None
+    size: int
 
 
 class FeatureStore:
@@ -81,18 +82,38 @@ class FeatureStore:
         """Those of `keys` not in the store, in order and once; with `retry` also those that failed."""
         index = self.index(extractor)
         wanted = dict.fromkeys(keys)
-        return [key for key in wanted if key not in index or (retry and index[key].failed)]
+        return [key for key in wanted if key not in index or (retry and index[key].reason is not None)]
 
-    def read(self, extractor: Extractor, keys: Iterable[str]) -> dict[str, Extraction]:
-        """The extractions of those of `keys` that are there. Reads only the row groups that hold them."""
-        index = self.index(extractor)
+    def read(
+        self, extractor: Extractor, keys: Iterable[str], index: Mapping[str, Place] | None = None
+    ) -> dict[str, Extraction]:
+        """The extractions of those of `keys` that are there. Reads only the row groups that hold them.
+
+        Args:
+            extractor: Whose extractions.
+            keys: What is wanted.
+            index: What `index` said a moment ago, to save asking again.
+        """
+        places = self.index(extractor) if index is None else index
         by_shard: dict[str, list[int]] = {}
         for key in dict.fromkeys(keys):
-            if key in index:
-                by_shard.setdefault(index[key].shard, []).append(index[key].row)
+            if key in places:
+                by_shard.setdefault(places[key].shard, []).append(places[key].row)
         found: dict[str, Extraction] = {}
         for shard, rows in by_shard.items():
             found |= self._rows(shard, rows, extractor.dim)
+        return found
+
+    def signals(self, extractor: Extractor, keys: Iterable[str], index: Mapping[str, Place]) -> dict[str, Extraction]:
+        """As `read`, but without vectors and segments, which are most of the bytes."""
+        wanted = {key: index[key].shard for key in keys if key in index}
+        found: dict[str, Extraction] = {}
+        for shard in dict.fromkeys(wanted.values()):
+            with _open(self, shard, ["key", "reason", "signals"]) as table:
+                for row in [] if table is None else table.to_pylist():
+                    if wanted.get(row["key"]) == shard:
+                        known = None if row["signals"] is None else json.loads(row["signals"])
+                        found[row["key"]] = replace(Extraction.missing(row["reason"], extractor.dim), signals=known)
         return found
 
     def write(self, extractor: Extractor, rows: Sequence[tuple[str, Extraction]]) -> None:
@@ -134,7 +155,8 @@ class FeatureStore:
             if table is None:
                 return {}
             pairs = zip(table["key"].to_pylist(), table["reason"].to_pylist(), strict=True)
-            return {key: Place(shard, row, reason is not None) for row, (key, reason) in enumerate(pairs)}
+            size = int(self._fs.size(shard) or 0) // max(table.num_rows, 1)
+            return {key: Place(shard, row, reason, size) for row, (key, reason) in enumerate(pairs)}
 
     def _rows(self, shard: str, rows: Sequence[int], dim: int) -> dict[str, Extraction]:
         groups = sorted({row // ROWS_PER_GROUP for row in rows})

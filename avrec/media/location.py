@@ -53,7 +53,7 @@ def _below_folder(uri: str, root: str) -> str:
     except (OSError, RuntimeError) as error:
         raise MediaError(f"cannot be opened: {_why(error)}") from error
     # DVC may check data out as links into its cache; those targets were put there by us.
-    if not any(path.is_relative_to(folder) for folder in (base, settings().dvc_cache.resolve())):
+    if not path.is_relative_to(base) and not path.is_relative_to(settings().dvc_cache.resolve()):
         raise MediaError("path leaves the media folder")
     if not stat.S_ISREG(mode):
         raise MediaError("not a regular file")

@@ -170,6 +170,36 @@ def test_unchanged_files_are_not_read_again(clips: Path, monkeypatch: pytest.Mon
     again.close()
 
 
+def test_a_new_clip_rewrites_its_partition_and_no_other(clips: Path, tmp_path: Path) -> None:
+    def written() -> dict[str, int]:
+        return {str(f.relative_to(out)): f.stat().st_ino for f in out.rglob("part-*.parquet")}
+
+    folder, out = tmp_path / "folder", tmp_path / "out"
+    shutil.copytree(clips, folder)
+    extract_folder(str(folder), out, params=PARAMS)
+    before = written()
+    shutil.copy(clips / "a.mp4", folder / "again.mp4")
+    extract_folder(str(folder), out, params=PARAMS)
+    changed = {name for name, inode in written().items() if before[name] != inode}
+    mine = f"part-{partition_of('again.mp4'):02d}.parquet"
+    assert changed == {f"{m}/{kind}/{mine}" for m in ("visual", "audio") for kind in ("features", "segments")}
+
+    alone = tmp_path / "alone"
+    extract_folder(str(folder), alone, params=PARAMS)
+    kept, fresh = digest(out), digest(alone)
+    assert kept.pop("report.csv") and fresh.pop("report.csv")
+    assert kept == fresh
+
+
+def test_another_setting_rewrites_every_partition(clips: Path, tmp_path: Path) -> None:
+    extract_folder(str(clips), tmp_path, params=PARAMS)
+    before = digest(tmp_path / "visual/segments")
+    extract_folder(str(clips), tmp_path, params=FeaturesParams(visual=VisualParams(frames=2)))
+    after = digest(tmp_path / "visual/segments")
+    full = {name for name in before if len(pq.read_table(tmp_path / "visual/segments" / name))}
+    assert full and all(before[name] != after[name] for name in full)
+
+
 def test_the_stage_writes_what_it_promises(make_valid: MakeValid, tmp_path: Path, root: Path) -> None:
     make_valid(("a.mp4", "b.mp4", "c.mp4"))
     (tmp_path / "params.yaml").write_text("features: {visual: {frames: 3}}\nvalidation: {max_missing_text: 0.6}\n")
