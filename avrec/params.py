@@ -152,7 +152,7 @@ class TwoTowerParams(MatcherParams):
     dim: Positive = 64
     feature_dim: Positive = 32
     history: Positive = 50
-    fusion: Literal["gated", "weighted", "concat"] = "gated"
+    fusion: Literal["gated", "weighted", "attention", "bilinear", "concat"] = "gated"
     epochs: Positive = 30
     patience: Positive = 4
     batch_size: Positive = 256
