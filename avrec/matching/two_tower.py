@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
-from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
-from avrec.matching.exact import Exact
+from avrec.matching.base import FitReport, id_array, positions
+from avrec.matching.data import Arrays, Catalog, Floats, Interactions, Longs
 from avrec.matching.inputs import Projection
-from avrec.matching.selection import liked_matrix
+from avrec.matching.vectors import VectorMatcher
 from avrec.params import TwoTowerParams
 from avrec.schema import MODALITIES
 
 
-class TwoTower(Matcher):
+class TwoTower(VectorMatcher):
     """Item tower: id and modalities through a fusion layer. User tower: a linear map of the mean of the likes.
 
     Trained by a softmax over items (`avrec.matching.softmax`), stopped early on validation. TensorFlow is needed for
@@ -31,13 +29,13 @@ class TwoTower(Matcher):
 
     name: ClassVar[str] = "two_tower"
     uses_features: ClassVar[bool] = True
-    exact_rows = True
 
     def __init__(self, params: TwoTowerParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         values = {**params.model_dump(exclude={"enabled"}), **(frozen or {})}
         self.best_epoch: int | None = values.pop("best_epoch", None)
         self.seed = values.pop("seed", seed)
         self.params = TwoTowerParams(**values)
+        self.history, self.temperature = self.params.history, self.params.temperature
 
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         from avrec.matching.two_tower_training import train_towers
@@ -65,41 +63,6 @@ class TwoTower(Matcher):
             values.append(projection.apply(features))
             present[:, i] = features.present
         return values, present
-
-    def prepare(self) -> None:
-        """What scoring needs beside the weights; to be called whenever vectors or kernel changed."""
-        self._exact = Exact(self.vectors)
-        # The user tower is linear in the likes, so each of them goes through it once, here.
-        self.likes = Exact(self.kernel.T).dot(self.vectors)
-
-    def people(self, histories: Histories) -> Floats:
-        """Unit vectors `[n, dim]` of the people with these histories."""
-        likes = liked_matrix(histories, len(self.vectors), self.params.history)
-        count = np.diff(likes.indptr).astype(np.float32)[:, None]
-        person = np.where(count > 0, (likes @ self.likes) / np.maximum(count, 1.0), self.nobody)
-        norms = np.sqrt((person * person).sum(axis=1, keepdims=True))
-        units: Floats = (person / np.maximum(norms, 1e-6)).astype(np.float32)
-        return units
-
-    def _score(self, histories: Histories) -> Floats:
-        scores = self._exact.dot(self.people(histories))
-        scores /= np.float32(self.params.temperature)
-        scores += self.bias
-        return scores
-
-    def _explain(self, histories: Histories, items: Longs) -> Reasons:
-        reasons = Reasons.empty(items.shape)
-        for row in range(len(items)):
-            liked = np.unique(histories.liked(row)[-self.params.history :])
-            if not len(liked):
-                continue
-            # The person is a sum over likes, so each like has its own share of the score.
-            shares: npt.NDArray[Any] = self.likes[liked] @ self.vectors[items[row]].T
-            cause = shares.argmax(axis=0)
-            speaks = shares[cause, np.arange(items.shape[1])] > 0
-            reasons.kind[row, speaks] = REASON_KINDS.index("taste")
-            reasons.item[row, speaks] = liked[cause][speaks]
-        return reasons
 
     def _state(self) -> Arrays:
         arrays: Arrays = {

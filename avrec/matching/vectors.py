@@ -1,0 +1,69 @@
+"""Matchers that place people and items in one space: a person is made of what they liked, a score is a cosine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avrec.matching.base import REASON_KINDS, Matcher, Reasons
+from avrec.matching.data import Floats, Histories, Longs
+from avrec.matching.exact import Exact
+from avrec.matching.selection import liked_matrix
+
+
+class VectorMatcher(Matcher):
+    """Base: a person is a linear map of the mean of their newest likes; plain numpy over stored vectors.
+
+    Attributes:
+        vectors: Unit vectors of the items `[n_items, dim]`.
+        bias: Of the items `[n_items]`.
+        kernel: The linear map `[dim, dim]`.
+        nobody: Vector of people without any like `[dim]`.
+        history: Newest likes a person is made of.
+        temperature: Divides the cosines.
+    """
+
+    exact_rows = True
+    vectors: Floats
+    bias: Floats
+    kernel: Floats
+    nobody: Floats
+    history: int
+    temperature: float
+
+    def prepare(self) -> None:
+        """What scoring needs beside the weights; to be called whenever vectors or kernel changed."""
+        self._exact = Exact(self.vectors)
+        # The map is linear in the likes, so each of them goes through it once, here.
+        self.likes = Exact(self.kernel.T).dot(self.vectors)
+
+    def people(self, histories: Histories) -> Floats:
+        """Unit vectors `[n, dim]` of the people with these histories."""
+        likes = liked_matrix(histories, len(self.vectors), self.history)
+        count = np.diff(likes.indptr).astype(np.float32)[:, None]
+        person = np.where(count > 0, (likes @ self.likes) / np.maximum(count, 1.0), self.nobody)
+        norms = np.sqrt((person * person).sum(axis=1, keepdims=True))
+        units: Floats = (person / np.maximum(norms, 1e-6)).astype(np.float32)
+        return units
+
+    def _score(self, histories: Histories) -> Floats:
+        scores = self._exact.dot(self.people(histories))
+        scores /= np.float32(self.temperature)
+        scores += self.bias
+        return scores
+
+    def _explain(self, histories: Histories, items: Longs) -> Reasons:
+        reasons = Reasons.empty(items.shape)
+        for row in range(len(items)):
+            liked = np.unique(histories.liked(row)[-self.history :])
+            if not len(liked):
+                continue
+            # The person is a sum over likes, so each like has its own share of the score.
+            shares: npt.NDArray[Any] = self.likes[liked] @ self.vectors[items[row]].T
+            cause = shares.argmax(axis=0)
+            speaks = shares[cause, np.arange(items.shape[1])] > 0
+            reasons.kind[row, speaks] = REASON_KINDS.index("taste")
+            reasons.item[row, speaks] = liked[cause][speaks]
+        return reasons
