@@ -40,7 +40,8 @@ $(STAMPS)/uv: requirements-uv.txt | $(BIN)/python
 # Compiled once here: a run starts some thirty processes, and each would compile what it imports where bytecode may not
 # be written (PYTHONDONTWRITEBYTECODE).
 $(STAMPS)/packages: requirements.lock $(STAMPS)/uv
-	@$(AS_PIP); $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \
+	@echo "Installing the $$(grep -c == requirements.lock) packages of requirements.lock, hash-checked; half a minute where they are near."
+	@$(AS_PIP); $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \
 	  || { echo "uv could not; pip tries the same lock."; $(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock; }
 	@touch $@
 

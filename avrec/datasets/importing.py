@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,8 @@ from avrec.settings import settings
 
 PARAMS = Path("params.yaml")
 BLOCK = 4096
+ABANDONED_S = 24 * 3600.0
+"""A working folder nobody has written to for so long is one of a killed import."""
 
 
 def import_source(source: str, path: Path | str | None, params: Params | None = None) -> str:
@@ -65,6 +68,7 @@ def take_snapshot(source: OutsideSource, path: Path, columns: Columns, names: Ps
     store = settings().imports
     beside = Path(store) if "://" not in store else settings().home
     beside.mkdir(parents=True, exist_ok=True)
+    _sweep(beside)
     work = Path(tempfile.mkdtemp(prefix=".import-", dir=beside))
     try:
         staging = work / "snapshot"
@@ -77,6 +81,14 @@ def take_snapshot(source: OutsideSource, path: Path, columns: Columns, names: Ps
         return keep(staging), as_of
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what imports left that were killed; one that still works writes more often than `ABANDONED_S`."""
+    for left in folder.glob(".import-*"):
+        newest = max((path.stat().st_mtime for path in (left, *left.rglob("*")) if path.exists()), default=0.0)
+        if time.time() - newest > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms, connection: Any,

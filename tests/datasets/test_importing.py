@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +90,19 @@ def test_columns_are_read_from_params(project: Path, shop: Path, tmp_path: Path)
 def test_the_same_data_give_the_same_snapshot(project: Path, shop: Path) -> None:
     assert import_folder(shop, TITLES) == import_folder(shop, TITLES)
     assert len(list(Path(settings().imports).iterdir())) == 1
+
+
+def test_what_a_killed_import_left_is_swept(project: Path, shop: Path) -> None:
+    imports = Path(settings().imports)
+    old, busy = imports / ".import-old", imports / ".import-busy"
+    for left in (old, busy):
+        (left / "snapshot").mkdir(parents=True)
+    day_before_yesterday = time.time() - 2 * 24 * 3600
+    for path in (old / "snapshot", old):
+        os.utime(path, (day_before_yesterday, day_before_yesterday))
+    import_folder(shop, TITLES)
+    assert not old.exists()
+    assert busy.exists()
 
 
 def test_two_homes_differ_in_nothing_but_pseudonyms(
@@ -293,7 +308,7 @@ def test_a_folder_whose_name_looks_like_a_pattern(project: Path, shop: Path, tmp
 def test_a_project_is_needed(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ParamsError, match=r"params\.yaml does not exist"):
-        import_source("folder", shop)
+        import_folder(shop, TITLES)
 
 
 def test_demo_needs_no_import(project: Path, shop: Path) -> None:
