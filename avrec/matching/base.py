@@ -143,12 +143,16 @@ class Matcher(ABC):
             raise ValueError(f"allowed: expected shape ({n_items},), one entry an item, got {np.shape(allowed)}.")
         self._check_items("histories.seen_items", histories.seen_items)
         blocks = [
-            top_k(mask_scores(self.score(part, exact_block), part, allowed), k)
+            self._best(part, k, allowed, exact_block)
             for part in (histories.slice(i, min(i + BLOCK, len(histories))) for i in range(0, len(histories), BLOCK))
         ]
         if not blocks:
             return np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)
         return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
+
+    def _best(self, block: Histories, k: int, allowed: Mask | None, exact_block: bool) -> tuple[Longs, Floats]:
+        """One block of `recommend`; for those who know a faster way to the same lists."""
+        return top_k(mask_scores(self.score(block, exact_block), block, allowed), k)
 
     def explain(self, histories: Histories, items: Longs) -> Reasons:
         """What contributed most to the scores of `items`.

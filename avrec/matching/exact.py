@@ -46,6 +46,14 @@ class Exact:
         product *= self._scale
         return product.astype(np.float32)
 
+    def dot_at(self, left: npt.NDArray[Any], columns: npt.NDArray[np.int64]) -> Floats:
+        """The entries of `dot(left)` at `columns` `[n, c]` alone, `[n, c]` float32, equal in every bit."""
+        values, scale = _rounded(left, self.bits)
+        product: npt.NDArray[np.float64] = np.einsum("nd,ncd->nc", values, self._rows[columns])
+        product *= scale[:, None]
+        product *= self._scale[columns]
+        return product.astype(np.float32)
+
 
 def _rounded(rows: npt.NDArray[Any], bits: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Rows as whole numbers of at most `bits` bits, and the power of two each row is to be multiplied with."""

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avrec.matching.base import REASON_KINDS, Matcher, Reasons
-from avrec.matching.data import Floats, Histories, Longs
+from avrec.matching.data import Floats, Histories, Longs, Mask
 from avrec.matching.exact import Exact
+from avrec.matching.retrieval import LARGE, MARGIN, Retrieval
 from avrec.matching.selection import liked_matrix
 
 
@@ -36,6 +37,7 @@ class VectorMatcher(Matcher):
     def prepare(self) -> None:
         """What scoring needs beside the weights; to be called whenever vectors or kernel changed."""
         self._exact = Exact(self.vectors)
+        self._retrieval: Retrieval | None = None
         # The map is linear in the likes, so each of them goes through it once, here.
         self.likes = Exact(self.kernel.T).dot(self.vectors)
 
@@ -47,6 +49,14 @@ class VectorMatcher(Matcher):
         norms = np.sqrt((person * person).sum(axis=1, keepdims=True))
         units: Floats = (person / np.maximum(norms, 1e-6)).astype(np.float32)
         return units
+
+    def _best(self, block: Histories, k: int, allowed: Mask | None, exact_block: bool) -> tuple[Longs, Floats]:
+        if len(self.vectors) < max(LARGE, 2 * (k + MARGIN)):
+            return super()._best(block, k, allowed, exact_block)
+        self._check_items("histories.items", block.items)
+        if self._retrieval is None:
+            self._retrieval = Retrieval(self.vectors, self.bias, self.temperature, self._exact)
+        return self._retrieval.best(self.people(block), block, k, allowed)
 
     def _score(self, histories: Histories) -> Floats:
         scores = self._exact.dot(self.people(histories))
