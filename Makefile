@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test up down lock clean
+.PHONY: help demo install check test docs drill up down lock clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -66,6 +66,12 @@ check: install ## Format, lint, types, import rules
 
 test: install ## The whole suite, as CI runs it
 	$(BIN)/python -m pytest
+
+docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
+	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"
+
+drill: install ## What takes too long for the tests: two workers, one of them killed
+	$(BIN)/python -m tests.drills.two_workers
 
 up: install ## Start Airflow and MLflow here; Ctrl-C stops them
 	@$(BIN)/avrec up
