@@ -140,6 +140,40 @@ class EaseParams(MatcherParams):
     l2: Annotated[float, Field(gt=0)] = 100.0
 
 
+class ItemKnnParams(MatcherParams):
+    """RP3beta. Where the search on validation starts: `alpha`, exponent of the probabilities of the walk; `beta`,
+    exponent of the popularity that is divided by; `neighbours`, kept of each item.
+    """
+
+    enabled: bool = False
+    alpha: Annotated[float, Field(gt=0, le=4)] = 1.0
+    beta: Annotated[float, Field(ge=0, le=2)] = 0.2
+    neighbours: Positive = 100
+
+
+class EaseSideParams(MatcherParams):
+    """EASE with content: `side_weight` of the item vectors and `l2` are where the search on validation starts;
+    `max_items`: most liked items that weights are learned between, the others are placed among them.
+    """
+
+    enabled: bool = False
+    l2: Annotated[float, Field(gt=0)] = 50.0
+    side_weight: Annotated[float, Field(ge=0)] = 100.0
+    max_items: Positive = 15_000
+
+
+class FactorsParams(MatcherParams):
+    """Matrix factorisation: `dim` of the vectors and `iterations` of the fit; `regularization` and `confidence` (how
+    much more a like counts than none) are where the search on validation starts.
+    """
+
+    enabled: bool = False
+    dim: Annotated[int, Field(ge=1, le=128)] = 64
+    iterations: Positive = 15
+    regularization: Annotated[float, Field(gt=0)] = 1.0
+    confidence: Annotated[float, Field(ge=1)] = 20.0
+
+
 class TwoTowerParams(MatcherParams):
     """The two towers. Fast enough for the demo on two cores; larger data get larger batches by themselves.
 
@@ -175,6 +209,9 @@ class MatchingParams(Section):
     popularity: PopularityParams = PopularityParams()
     content: ContentParams = ContentParams()
     ease: EaseParams = EaseParams()
+    ease_side: EaseSideParams = EaseSideParams()
+    item_knn: ItemKnnParams = ItemKnnParams()
+    factors: FactorsParams = FactorsParams()
     two_tower: TwoTowerParams = TwoTowerParams()
     rank: RankParams = RankParams()
 

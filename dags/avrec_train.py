@@ -16,9 +16,9 @@ from pipelines.graph import Stage, edges, read_stages
 FLOW = """
 start -> dataset -> validate -> split ----------+
             |         |                         v
-            |         +-> extraction -> features -> train -> rank -> evaluate -> refit -> track
-            +-> freshness ----------------^                                                |
-      +------------------------------------------------------------------------------------+
+            |         +-> extraction -> features -> train, train_more -> rank -> evaluate -> refit -> track
+            +-> freshness ----------------^                                                            |
+      +------------------------------------------------------------------------------------------------+
       v
    register -> gate --+-- refused by the gate ----------------------> gate_refused
                       +-- passed, approval switched off ------------> gated_challenger
@@ -26,9 +26,14 @@ start -> dataset -> validate -> split ----------+
                                                +-- Reject --> record_rejection
 """
 
-MATCHERS = ["popularity", "content", "ease", "two_tower"]
+MATCHERS = ["popularity", "content", "ease", "two_tower", "ease_side", "item_knn", "factors"]
 SOURCES = ["demo", "folder", "mmrec", "movielens", "microlens"]
-HEAVY = {"train": "training", "rank": "training", "refit": "training"}  # the extraction is its helpers' work
+HEAVY = {
+    "train": "training",
+    "train_more": "training",
+    "rank": "training",
+    "refit": "training",
+}  # the extraction is its helpers' work
 FIRST = {"train@two_tower": 100}  # the longest of its group starts first
 
 
@@ -79,6 +84,9 @@ OVERRIDES = """{{ dict({
   'matching.content.enabled': 'content' in params.matchers,
   'matching.ease.enabled': 'ease' in params.matchers,
   'matching.two_tower.enabled': 'two_tower' in params.matchers,
+  'matching.ease_side.enabled': 'ease_side' in params.matchers,
+  'matching.item_knn.enabled': 'item_knn' in params.matchers,
+  'matching.factors.enabled': 'factors' in params.matchers,
   'matching.two_tower.epochs': params.epochs,
   'matching.seed': params.seed,
   'recommend.k': params.k,

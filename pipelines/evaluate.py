@@ -10,11 +10,9 @@ from avrec.evaluation import plots, report
 from avrec.evaluation.protocol import TWIN, Evaluated, TestSet, evaluate_all
 from avrec.matching.base import Matcher
 from avrec.matching.data import Catalog
-from avrec.matching.registry import is_disabled, load_matcher
+from avrec.matching.registry import MATCHERS, is_disabled, load_matcher
 from avrec.params import Params
 from pipelines.stage import ARTIFACTS, DATA, fresh, run, write_json
-
-MATCHERS = ("popularity", "content", "ease", "two_tower", "hybrid")
 
 
 def work(params: Params) -> None:

@@ -1,4 +1,4 @@
-"""Stage train: fits one matcher on the training part, and its twin on features shuffled among items."""
+"""Stages train and train_more: fit matchers on the training part, and their twins on features shuffled among items."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ from pathlib import Path
 
 from avrec.datasets.dataset import Dataset
 from avrec.matching.loading import load_catalog, load_split
-from avrec.matching.training import TwinReport, train_matcher
 from avrec.params import Params
 from pipelines.stage import ARTIFACTS, DATA, fresh, run, write_json
 
 
 def work(params: Params) -> None:
-    name = sys.argv[1]
-    folder = fresh(ARTIFACTS / "models" / name)
-    if not getattr(params.matching, name).enabled:
-        write_json(folder / "settings.json", {"name": name, "disabled": True})
+    names = sys.argv[1:]
+    for name in names:
+        fresh(ARTIFACTS / "models" / name)
+    enabled = [name for name in names if getattr(params.matching, name).enabled]
+    for name in set(names) - set(enabled):
+        write_json(ARTIFACTS / "models" / name / "settings.json", {"name": name, "disabled": True})
         write_json(report_path(name), {"disabled": True, "settings": {}, "epochs": [], "val": {}})
-        return
+    if enabled:
+        train(enabled, params)
+
+
+def train(names: list[str], params: Params) -> None:
+    """Fits and saves some matchers, one after the other."""
+    from avrec.matching.training import TwinReport, train_matcher  # not needed where all are switched off
+
     catalog = load_catalog(Dataset(DATA / "valid"), DATA / "features")
     split = load_split(DATA / "split", catalog)
-    report: TwinReport = train_matcher(name, params.matching, catalog, split, folder)
-    write_json(report_path(name), report)
+    for name in names:
+        report: TwinReport = train_matcher(name, params.matching, catalog, split, ARTIFACTS / "models" / name)
+        write_json(report_path(name), report)
 
 
 def report_path(name: str) -> Path:
@@ -30,4 +39,4 @@ def report_path(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    run(f"train@{sys.argv[1]}" if len(sys.argv) > 1 else "train", work)
+    run(f"train {' '.join(sys.argv[1:])}", work)

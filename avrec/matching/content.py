@@ -44,7 +44,7 @@ class Content(Matcher):
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         trained = np.zeros(len(catalog), bool)
         trained[train.item] = True
-        self.centres = {name: _centre(f, trained) for name, f in sorted(catalog.features.items())}
+        self.centres = {name: centre_of(f, trained) for name, f in sorted(catalog.features.items())}
         self._prepare(catalog)
         judged = selection_set(train, validation)
         trials: list[dict[str, float]] = []
@@ -58,7 +58,7 @@ class Content(Matcher):
     def _prepare(self, catalog: Catalog) -> None:
         """Unit vectors of each modality; statistics come from training, so new items change nothing."""
         have = [name for name in MODALITIES if name in self.centres and name in catalog.features]
-        self.units = {name: _units(catalog.features[name], self.centres[name]) for name in have}
+        self.units = {name: units_of(catalog.features[name], self.centres[name]) for name in have}
         self._exact = {name: Exact(units) for name, units in self.units.items()}
         present = sum((catalog.features[name].present.astype(np.float32) for name in have), np.float32(0.0))
         # An item's fused vector is its unit vectors side by side over the root of their number: of unit length too.
@@ -151,7 +151,7 @@ class Content(Matcher):
         return {"profile_size": self.profile_size, "weights": self.weights}
 
 
-def _centre(features: Features, trained: Mask) -> Floats:
+def centre_of(features: Features, trained: Mask) -> Floats:
     """Mean vector `[dim]` of the training items that have this modality; of all that have it where none has."""
     rows = features.present & trained
     rows = rows if rows.any() else features.present
@@ -159,7 +159,7 @@ def _centre(features: Features, trained: Mask) -> Floats:
     return centre
 
 
-def _units(features: Features, centre: Floats) -> Floats:
+def units_of(features: Features, centre: Floats) -> Floats:
     centred = np.where(features.present[:, None], features.normalised() - centre, 0.0).astype(np.float32)
     return _unit_rows(centred)
 

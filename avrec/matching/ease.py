@@ -119,13 +119,13 @@ def ease_weights(gram: Floats, l2: float) -> Floats:
     """`B` of the closed form, `[n, n]` float32."""
     if not len(gram):
         return gram
-    inverse = _inverse(gram.astype(np.float64 if len(gram) < LARGE else np.float32), l2)
+    inverse = regularised_inverse(gram.astype(np.float64 if len(gram) < LARGE else np.float32), l2)
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return np.ascontiguousarray(weights, np.float32)
 
 
-def _inverse(gram: npt.NDArray[Any], l2: float) -> npt.NDArray[Any]:
+def regularised_inverse(gram: npt.NDArray[Any], l2: float) -> npt.NDArray[Any]:
     """Inverse of `gram + l2 I` through its Cholesky factor; half the work of a general inverse."""
     factorise, invert = linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
     gram[np.diag_indices(len(gram))] += l2

@@ -10,12 +10,17 @@ from avrec.matching.base import Matcher, read_settings
 from avrec.matching.content import Content
 from avrec.matching.data import Catalog
 from avrec.matching.ease import Ease
+from avrec.matching.ease_side import EaseSide
+from avrec.matching.factors import Factors
 from avrec.matching.hybrid import Hybrid
+from avrec.matching.item_knn import ItemKnn
 from avrec.matching.popularity import Popularity
 from avrec.matching.two_tower import TwoTower
 from avrec.params import MatchingParams
 
-MATCHERS: dict[str, type[Matcher]] = {cls.name: cls for cls in (Popularity, Content, Ease, TwoTower, Hybrid)}
+MATCHERS: dict[str, type[Matcher]] = {
+    cls.name: cls for cls in (Popularity, Content, Ease, EaseSide, ItemKnn, Factors, TwoTower, Hybrid)
+}
 """Every matcher; `hybrid` is made of the others."""
 
 SINGLE = tuple(name for name in MATCHERS if name != "hybrid")

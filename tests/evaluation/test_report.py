@@ -22,7 +22,7 @@ from avrec.evaluation.report import comparison, rounded
 from avrec.features.base import Features
 from avrec.matching.data import Catalog
 from avrec.matching.loading import load_catalog, load_split
-from avrec.matching.registry import load_matcher
+from avrec.matching.registry import SINGLE, load_matcher
 from avrec.matching.training import train_hybrid, train_matcher
 from avrec.params import EvaluationParams, MatchingParams, Params
 from avrec.schema import FEATURES, INTERACTIONS
@@ -59,8 +59,9 @@ def _train() -> None:
     models, training = Path("artifacts/models"), Path("artifacts/training")
     for name in ("popularity", "content", "ease"):
         _write_json(training / f"{name}.json", train_matcher(name, PARAMS.matching, catalog, split, models / name))
-    _write_json(models / "two_tower" / "settings.json", {"name": "two_tower", "disabled": True})
-    _write_json(training / "two_tower.json", {"disabled": True, "settings": {}, "epochs": [], "val": {}})
+    for name in set(SINGLE) - {"popularity", "content", "ease"}:
+        _write_json(models / name / "settings.json", {"name": name, "disabled": True})
+        _write_json(training / f"{name}.json", {"disabled": True, "settings": {}, "epochs": [], "val": {}})
     _write_json(training / "hybrid.json", train_hybrid(PARAMS.matching, catalog, split, models, models / "hybrid"))
 
 

@@ -103,7 +103,7 @@ def test_stages_save_what_loads_and_leave_out_what_is_switched_off(world: World,
     for name in ("content", "ease"):
         report = train_matcher(name, PARAMS, world.catalog, world.split, tmp_path / name)
         assert set(report["val"]) >= {"ndcg@10", "recall@20"}
-    for name in ("popularity", "two_tower"):
+    for name in set(SINGLE) - {"content", "ease"}:
         write_json(tmp_path / name / "settings.json", {"name": name, "disabled": True})
     assert is_disabled(tmp_path / "popularity")
     report = train_hybrid(PARAMS, world.catalog, world.split, tmp_path, tmp_path / "hybrid")

@@ -18,6 +18,7 @@ from avrec.datasets.dataset import DatasetMeta, write_meta, write_table
 from avrec.features.base import partition_of
 from avrec.matching.data import Catalog, Interactions
 from avrec.matching.loading import Split, concat
+from avrec.matching.registry import MATCHERS
 from avrec.recommend.bundle import Bundle
 from avrec.schema import FEATURES, INTERACTIONS
 
@@ -27,14 +28,21 @@ RUN = """
 import sys
 from avrec.params import load_params
 from pipelines import rank, refit, train
-for name in ("popularity", "content", "ease", "two_tower"):
-    sys.argv = ["train", name]
+for names in (["popularity"], ["content"], ["ease"], ["two_tower"], ["ease_side", "item_knn", "factors"]):
+    sys.argv = ["train", *names]
     train.work(load_params())
 rank.work(load_params())
 refit.work(load_params())
 """
 
-PARAMS = "matching: {two_tower: {dim: 16, epochs: 3, patience: 1, batch_size: 128}, ease: {l2: 30}}\n"
+MORE = ("ease_side", "item_knn")  # switched on; the others of that stage are off, as in params.yaml
+
+PARAMS = """matching:
+  two_tower: {dim: 16, epochs: 3, patience: 1, batch_size: 128}
+  ease: {l2: 30}
+  ease_side: {enabled: true}
+  item_knn: {enabled: true}
+"""
 
 
 def instants(seconds: np.ndarray) -> pa.Array:
@@ -108,7 +116,7 @@ def test_two_runs_from_scratch_write_equal_bytes(runs: list[tuple[Path, dict[str
 
 def test_what_is_deployed_serves_known_and_unknown_people(runs: list[tuple[Path, dict[str, str]]]) -> None:
     bundle = Bundle.load(runs[0][0] / "artifacts" / "bundle")
-    assert set(bundle.matchers) == {"popularity", "content", "ease", "two_tower", "hybrid"}
+    assert set(bundle.matchers) == {"popularity", "content", "ease", "two_tower", *MORE, "hybrid"}
     assert bundle.info["trained_through"].startswith("20")
     lists = bundle.recommend(bundle.histories_of(["user3", "stranger"]), 7)
     assert (lists.items >= 0).all()
@@ -123,8 +131,10 @@ def test_reports_hold_settings_epochs_and_figures(runs: list[tuple[Path, dict[st
 
     training = runs[0][0] / "artifacts" / "training"
     reports = {path.stem: json.loads(path.read_text()) for path in training.iterdir()}
-    assert set(reports) == {"popularity", "content", "ease", "two_tower", "hybrid"}
-    for name, report in reports.items():
+    assert set(reports) == set(MATCHERS)
+    trained = {name: report for name, report in reports.items() if not report.get("disabled")}
+    assert set(trained) == {"popularity", "content", "ease", "two_tower", *MORE, "hybrid"}
+    for name, report in trained.items():
         assert 0 <= report["val"]["ndcg@10"] <= 1
-        assert ("twin" in report) == (name in ("content", "two_tower", "hybrid"))
+        assert ("twin" in report) == (name in ("content", "two_tower", "ease_side", "hybrid"))
     assert reports["two_tower"]["settings"]["best_epoch"] <= len(reports["two_tower"]["epochs"])
