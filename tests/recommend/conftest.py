@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from avrec.datasets.dataset import Dataset, DatasetMeta, write_meta, write_table
 from avrec.features.base import Features
@@ -21,6 +24,7 @@ from avrec.recommend.publication import Publisher
 from avrec.recommend.recipe import Recipe
 from avrec.recommend.tables import count_users, shard_rows, shards
 from avrec.schema import INTERACTIONS, ITEMS, USERS
+from tests.postgresql import binaries, server
 
 N_ITEMS, N_USERS, GROUPS = 60, 700, 4
 RUN_DATE = date(2026, 3, 1)
@@ -140,3 +144,24 @@ def stage_all(publisher: Publisher, bundle: Bundle, dataset: Dataset, plan: Plan
     for shard, (start, stop) in enumerate(plan.shards):
         publisher.stage(plan, shard, shard_rows(bundle, dataset, plan.recipe, start, stop))
     publisher.seal(plan)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a real PostgreSQL, without a database name."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server on this machine: install the package postgresql")
+    with server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def tables_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database of each kind, which `AVREC_TABLES_URL` names."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql")
+        name = f"t{uuid.uuid4().hex}"
+        with sa.create_engine(f"{url}/postgres", isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f"create database {name}"))
+        monkeypatch.setenv("AVREC_TABLES_URL", f"{url}/{name}")
+    return str(request.param)

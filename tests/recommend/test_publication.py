@@ -23,7 +23,7 @@ from .conftest import RUN_DATE, make_plan, stage_all
 
 
 @pytest.fixture
-def publisher() -> Publisher:
+def publisher(tables_database: str) -> Publisher:
     return Publisher.of_settings()
 
 
