@@ -105,6 +105,24 @@ def checkout(
     _pipeline("pipelines.checkout", version, str(into))
 
 
+@app.command()
+def forget(
+    user: Annotated[str | None, typer.Argument(help="Raw id or pseudonym of a person.")] = None,
+    item: Annotated[str | None, typer.Option(help="Erase a video or another item.")] = None,
+    media: Annotated[bool, typer.Option("--media", help="Also delete its file where it was imported from.")] = False,
+    later: Annotated[bool, typer.Option("--later", help="Only collect the request for the next batch.")] = False,
+    due: Annotated[bool, typer.Option("--due", help="Carry out what waits, if a batch is due.")] = False,
+    reapply: Annotated[bool, typer.Option("--reapply", help="Again: after a backup was restored.")] = False,
+    scan: Annotated[
+        list[str] | None, typer.Option(help="Say where a text is stored, as often as needed; erases nothing.")
+    ] = None,
+) -> None:
+    """Make a person or an item disappear from data, models, tables, caches, remotes and logs."""
+    flags = {"--media": media, "--later": later, "--due": due, "--reapply": reapply}
+    options = [*(["--item", item] if item else []), *(name for name, on in flags.items() if on)]
+    _pipeline("pipelines.forget", *([user] if user else []), *options, *(["--scan", *scan] if scan else []))
+
+
 # Features -------------------------------------------------------------------------------------------------------
 
 

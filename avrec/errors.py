@@ -37,5 +37,9 @@ class RegistryError(AvrecError):
     """The registry refuses: no such version, no approval record, void comparison."""
 
 
+class RevokedError(RegistryError):
+    """A model version may not be used any more: it learned from data that were erased since."""
+
+
 class PlatformError(AvrecError):
     """A server of the platform does not start or does not answer; names its log file."""

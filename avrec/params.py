@@ -42,12 +42,14 @@ class DatasetParams(Section):
 
     `snapshot` is the content hash printed by `avrec data import`; every source but `demo` needs one.
     `as_of` is the instant the data set is a picture of; nothing later is in it.
+    `erased` names the receipts of erased people and items that the data set is made without; `avrec forget` writes it.
     `columns` maps our column names to the ones of your files, a table at a time (source `folder`).
     """
 
     source: Source = "demo"
     snapshot: str | None = None
     as_of: datetime | None = None
+    erased: str | None = None
     demo: DemoParams = DemoParams()
     columns: dict[str, dict[str, str]] = {}
 
@@ -240,6 +242,38 @@ class RecommendParams(Section):
     diversity: Share = 0.0
 
 
+class RetentionParams(Section):
+    """Days after which something is removed by the next batch of erasures; null: never.
+
+    `events`: interactions, impressions and comments of imported snapshots, by age before the newest one.
+    `runs`: run refs with their data, the newest and those of approved versions aside. `publications`: superseded ones.
+    `logs`: log files nobody has written to.
+    """
+
+    events: Positive | None = None
+    runs: Positive | None = None
+    publications: Positive | None = None
+    logs: Positive | None = None
+
+
+class PrivacyParams(Section):
+    """Requests to be forgotten: a batch runs once `batch` of them wait or the oldest has waited `wait_days`.
+
+    `deadline_days`: by when each must be done; a batch that is late says so loudly.
+    """
+
+    batch: Positive = 100
+    wait_days: Annotated[int, Field(ge=0)] = 7
+    deadline_days: Positive = 30
+    retention: RetentionParams = RetentionParams()
+
+    @model_validator(mode="after")
+    def _in_time(self) -> PrivacyParams:
+        if self.wait_days >= self.deadline_days:
+            raise ValueError(f"wait_days {self.wait_days} must be below deadline_days {self.deadline_days}")
+        return self
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -250,6 +284,7 @@ class Params(Section):
     matching: MatchingParams = MatchingParams()
     evaluation: EvaluationParams = EvaluationParams()
     recommend: RecommendParams = RecommendParams()
+    privacy: PrivacyParams = PrivacyParams()
 
 
 def parse_params(values: Any, origin: str = "params.yaml") -> Params:

@@ -24,6 +24,7 @@ class Settings:
         dvc_cache: Folder of DVC's cache shared by all scratch checkouts (`AVREC_DVC_CACHE`).
         feature_store: fsspec URL of the content-addressed feature store (`AVREC_FEATURE_STORE`).
         imports: fsspec URL of the imported snapshots (`AVREC_IMPORTS`).
+        receipts: fsspec URL of the receipts of erasures (`AVREC_RECEIPTS`); must outlive every backup.
         publications: fsspec URL of the published Parquet tables (`AVREC_PUBLICATIONS`).
         tables_url: SQLAlchemy URL of the published SQL table (`AVREC_TABLES_URL`).
         mlflow_uri: MLflow tracking server (`AVREC_MLFLOW_URI`).
@@ -39,6 +40,7 @@ class Settings:
     dvc_cache: Path
     feature_store: str
     imports: str
+    receipts: str
     publications: str
     tables_url: str
     mlflow_uri: str
@@ -84,6 +86,7 @@ def settings() -> Settings:
         dvc_cache=Path(env.get("AVREC_DVC_CACHE") or home / "dvc" / "cache"),
         feature_store=env.get("AVREC_FEATURE_STORE") or str(home / "features"),
         imports=env.get("AVREC_IMPORTS") or str(home / "imports"),
+        receipts=env.get("AVREC_RECEIPTS") or str(home / "receipts"),
         publications=env.get("AVREC_PUBLICATIONS") or str(home / "publications"),
         tables_url=env.get("AVREC_TABLES_URL") or f"sqlite:///{home / 'tables.db'}",
         mlflow_uri=env.get("AVREC_MLFLOW_URI") or "http://127.0.0.1:5000",

@@ -15,7 +15,7 @@ from pipelines import git, runs
 from pipelines.scratch import busy, configure, dvc, inside_folder
 
 
-def collect(cloud: bool = False, dry: bool = False) -> None:
+def collect(cloud: bool = False, dry: bool = False, quiet: bool = False) -> None:
     """Removes from the cache (and the remote, if `cloud`) what no run, branch or laptop names.
 
     Raises:
@@ -31,6 +31,7 @@ def collect(cloud: bool = False, dry: bool = False) -> None:
         git.git(folder, "checkout", "--quiet", "project")
         configure(folder)
         arguments = ["gc", "--all-branches", "--force", *(["--cloud"] if cloud else []), *(["--dry"] if dry else [])]
+        arguments += ["--quiet"] if quiet else []
         if (Path(repository) / ".dvc").is_dir():  # a laptop's own dvc.lock names data too
             arguments += ["--projects", repository]
         with inside_folder(folder):

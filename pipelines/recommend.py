@@ -52,15 +52,16 @@ def find_model(name: str) -> Model | None:
     """A registered version by number or alias; None where there is no champion yet.
 
     Raises:
-        RegistryError: no such version, or one whose run has no ref, so that its rows could not be traced.
+        RegistryError: no such version, a revoked one, or one whose run has no ref: its rows could not be traced.
     """
     from avrec.registry import client as server
-    from avrec.registry.versions import champion, resolve
+    from avrec.registry.versions import champion, refuse_revoked, resolve
 
     client = server.connect()
     found = champion(client) if name == server.CHAMPION else resolve(client, name)
     if found is None:
         return None
+    refuse_revoked(found)
     run_id = found.tags.get("avrec.run_id", "")
     if not run_id or runs.tip(run_id) is None:
         raise RegistryError(

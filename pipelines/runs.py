@@ -82,6 +82,13 @@ def start_run(run_id: str, overrides: Mapping[str, Any]) -> str:
         return _existing(folder, run_id, params)
 
 
+def drop(run_id: str) -> None:
+    """Removes the ref of a run; `pipelines.gc` then frees its data. Nothing happens where there is none."""
+    ref, at = ref_of(run_id), tip(run_id)
+    if at is not None:
+        git.git(Path.cwd(), "push", "--quiet", f"--force-with-lease={ref}:{at}", settings().repository, f":{ref}")
+
+
 def advance(folder: Path, run_id: str, make: Callable[[str], tuple[Mapping[str, bytes | None], str] | None]) -> str:
     """Adds a commit to a run, however many others do so at once, and returns where the run is then.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 from avrec.datasets.cleaning import TIMED
 from avrec.datasets.dataset import META, Dataset, write_meta
+from avrec.datasets.forgetting import Found, drop_older, forget
 from avrec.datasets.hashing import sha256_of
 from avrec.datasets.outside import plain_path
 from avrec.datasets.streams import write_query
 from avrec.errors import DataError
 from avrec.params import DatasetParams
+from avrec.privacy.receipts import Receipts, Subjects
 from avrec.schema import TABLES
 from avrec.settings import settings
 
@@ -32,8 +35,10 @@ def keep(staging: Path) -> str:
     """Puts a finished folder in its place under `settings().imports`, in one step. Returns its hash.
 
     A snapshot with the same content is left as it is. In a remote store `dataset.json`, without which a folder is no
-    data set, is written last.
+    data set, is written last. Whoever was erased is left out: that an old file is imported again brings nobody back.
     """
+    if subjects := Receipts.of_settings().subjects():
+        forget(staging, subjects)
     name, store = content_hash(staging), settings().imports
     if "://" not in store:
         target = Path(store) / name
@@ -62,7 +67,7 @@ def load_snapshot(params: DatasetParams, folder: Path) -> Dataset:
         DataError: it is not there, is damaged, or came from another source.
     """
     name = str(params.snapshot)
-    _fetch(name, folder)
+    fetch(name, folder)
     found = content_hash(folder)
     if found != name:
         raise DataError(
@@ -79,7 +84,56 @@ def load_snapshot(params: DatasetParams, folder: Path) -> Dataset:
     return Dataset(folder)
 
 
-def _fetch(name: str, folder: Path) -> None:
+def snapshots() -> list[str]:
+    """Names of the snapshots in the store."""
+    filesystem, root = _open(settings().imports)
+    filesystem.invalidate_cache()
+    if not filesystem.exists(root):
+        return []
+    names = [str(path).rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False)]
+    return sorted(name for name in names if filesystem.exists(f"{root}/{name}/{META}"))
+
+
+def rewrite(name: str, subjects: Subjects, events_from: int | None = None) -> tuple[str, Found]:
+    """A snapshot without the erased and, with `events_from`, without events older than so many days before the newest.
+
+    Returns:
+        The name of the snapshot that takes its place (its own where nothing changed) and what was found. The old one
+        stays until `remove_snapshot`, so that a crash in between loses nothing.
+    """
+    work = Path(tempfile.mkdtemp(prefix=".forget-", dir=_beside()))
+    try:
+        folder = work / "snapshot"
+        fetch(name, folder)
+        found = forget(folder, subjects)
+        cut = drop_older(folder, events_from) if events_from else 0
+        return (keep(folder) if found or cut else name), found
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_snapshot(name: str) -> None:
+    """Removes a snapshot; what makes it one goes first, so that no half of it is ever read."""
+    filesystem, root = _open(settings().imports)
+    if filesystem.exists(f"{root}/{name}/{META}"):
+        filesystem.rm_file(f"{root}/{name}/{META}")
+    if filesystem.exists(f"{root}/{name}"):
+        filesystem.rm(f"{root}/{name}", recursive=True)
+
+
+def _beside() -> Path:
+    store = settings().imports
+    folder = Path(store) if "://" not in store else settings().home
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fetch(name: str, folder: Path) -> None:
+    """Copies a snapshot to a folder, unchecked.
+
+    Raises:
+        DataError: it is not in the store.
+    """
     store = settings().imports
     filesystem, root = _open(store)
     if not filesystem.exists(f"{root}/{name}/{META}"):

@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
@@ -140,6 +141,22 @@ class FeatureStore:
         for shard in shards:
             if shard != whole:
                 self._remove(shard)
+
+    def forget(self, keys: Collection[str]) -> int:
+        """Removes what any extractor found under these keys, shards rewritten; returns the number of rows removed."""
+        wanted, removed = pa.array(sorted(keys), pa.string()), 0
+        self._fs.invalidate_cache()
+        shards = self._fs.find(self._root) if keys and self._fs.exists(self._root) else []
+        for shard in [str(name) for name in shards if str(name).endswith(".parquet")]:
+            table = self._table(shard)
+            if table is None or not (gone := pc.is_in(table["key"], wanted)).to_pylist().count(True):
+                continue
+            kept = table.filter(pc.invert(gone))
+            if kept.num_rows:
+                self._put(shard.rpartition("/")[0], kept)
+            self._remove(shard)
+            removed += table.num_rows - kept.num_rows
+        return removed
 
     def _shards(self, extractor: Extractor) -> list[str]:
         folder = self.folder(extractor)

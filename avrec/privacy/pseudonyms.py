@@ -50,6 +50,15 @@ class Pseudonyms:
         """The pseudonym of one raw id."""
         return "u" + hmac.new(self._key, user.encode("utf-8"), hashlib.sha256).hexdigest()[:LENGTH]
 
+    def receipt(self, kind: str, value: str) -> str:
+        """What a receipt keeps of somebody who was erased: a keyed hash that only recognises, never tells.
+
+        Args:
+            kind: `person` (then `value` is a pseudonym) or `item`.
+            value: Pseudonym or item id.
+        """
+        return hmac.new(self._key, f"erased {kind}\0{value}".encode(), hashlib.sha256).hexdigest()
+
     def __repr__(self) -> str:
         return f"Pseudonyms({self.fingerprint})"
 

@@ -87,6 +87,8 @@ def record(name: str, *, approved: bool, who: str, why: str, when: datetime | No
     _check_person(who, automated, policy)
     why = _checked_reason(why, policy)
     with one_at_a_time():
+        if approved:
+            versions.refuse_revoked(version)
         _refuse_second(client, version)
         made = _make(client, version, approved, who, why, when or datetime.now(UTC), override, automated)
         client.log_dict(version.run_id, asdict(made), ARTIFACT)

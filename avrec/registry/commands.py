@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from avrec.registry.verdict import GateReport
 
 _SHOWN_REASON = 60
+_MARKS = {"rolled back": promotion.ROLLED_BACK, "revoked": versions.REVOKED}
 
 
 def print_versions() -> None:
@@ -102,7 +103,7 @@ def _row(client: MlflowClient, version: ModelVersion) -> list[str]:
     tags, metrics = version.tags, client.get_run(version.run_id).data.metrics
     primary = tags.get("avrec.primary", "ndcg@10")
     values = [metrics.get(f"{slice_prefix(part)}/{legal(primary)}") for part in ("all", "cold_all")]
-    label = " ".join([version.version, *version.aliases, *(["rolled back"] if tags.get(promotion.ROLLED_BACK) else [])])
+    label = " ".join([version.version, *version.aliases, *(word for word, tag in _MARKS.items() if tags.get(tag))])
     return [
         label,
         version.description or version.run_id,

@@ -49,6 +49,7 @@ def promote(name: str, who: str = "", again: bool = False) -> Move:
     client = server.connect()
     with one_at_a_time():
         version = versions.resolve(client, name)
+        versions.refuse_revoked(version)
         before = versions.champion(client)
         if before is not None and before.version == version.version:
             return Move("promote", version.version, version.tags.get(PREVIOUS) or None, who, "is the champion", _now())

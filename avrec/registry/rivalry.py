@@ -15,7 +15,7 @@ from avrec.registry.metrics import DEPLOYED
 from avrec.registry.policy import Policy
 from avrec.registry.report import Report
 from avrec.registry.verdict import Check, void
-from avrec.registry.versions import fetch
+from avrec.registry.versions import REVOKED, fetch
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +34,9 @@ def against_champion(
     into it: it would have seen the answers, and the comparison is void.
     """
     theirs: Evidence | str
+    if champion.tags.get(REVOKED):
+        yield void("champion", f"version {champion.version} was revoked: it learned from data that were erased.")
+        return
     if champion.tags.get("avrec.split_md5") == report.outputs.get("data/split"):
         theirs = _recorded(client, champion)
     else:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avrec.errors import RegistryError
+from avrec.errors import RegistryError, RevokedError
 from avrec.registry import client as server
 from avrec.registry.client import CHALLENGER, CHAMPION, MODEL
 from avrec.registry.hashing import dvc_md5, tree_sha256
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MODEL_SHA256 = "avrec.model_sha256"
+REVOKED = "avrec.revoked"
+"""Tag of a version that learned from data that were erased since, with the day."""
 
 
 def register(run_id: str) -> str:
@@ -89,14 +91,28 @@ def fetch(name: str, into: Path) -> Path:
         into: Folder to make; an equal earlier download is used again.
 
     Raises:
-        RegistryError: no such version, or its files are not the registered ones.
+        RegistryError: no such version, its files are not the registered ones, or it was revoked.
     """
     return fetch_model(server.connect(), name, into) / FOLDER
+
+
+def refuse_revoked(version: ModelVersion) -> None:
+    """Stops whoever would use a revoked version.
+
+    Raises:
+        RevokedError: it is one.
+    """
+    if version.tags.get(REVOKED):
+        raise RevokedError(
+            f"version {version.version} was revoked ({version.tags[REVOKED]}) and is not used any more. Train again "
+            "(`avrec train`, or avrec_train in Airflow) and approve the new version; published tables stay in force."
+        )
 
 
 def fetch_model(client: MlflowClient, name: str, into: Path) -> Path:
     """As `fetch`; the whole pyfunc model."""
     version = resolve(client, name)
+    refuse_revoked(version)
     expected = version.tags.get(MODEL_SHA256)
     if not expected:
         raise RegistryError(f"version {version.version} carries no tag {MODEL_SHA256}; register its run again.")

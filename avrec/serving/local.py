@@ -40,6 +40,7 @@ def load_version(name: str) -> tuple[str, Answerer]:
     """A version by number or alias, checked against its hashes; kept in this home for the next time."""
     client = server.connect()
     version = versions.resolve(client, name)
+    versions.refuse_revoked(version)
     folder = settings().home / "models" / version.tags.get(versions.MODEL_SHA256, "unchecked")
     model = versions.fetch_model(client, version.version, folder)
     return version.version, Answerer.load(model / FOLDER)
