@@ -196,6 +196,15 @@ def gate(version: str) -> None:
     )
 
 
+@models.command()
+def staleness(version: str) -> None:
+    """What the age of a model costs: the version's matchers, fitted without the newest 7, 14 and 28 days."""
+    from avrec.registry.commands import run_of
+
+    inputs = ["--inputs-of", "evaluate", "--inputs-of", "refit"]
+    _pipeline("pipelines.inside", run_of(version), *inputs, "--", "python", "-m", "pipelines.staleness")
+
+
 @models.command(hidden=True)
 def judge(version: str) -> None:
     """Judge a version with the data of the current folder, which is a checkout of its run."""

@@ -21,7 +21,7 @@ def work(params: Params) -> None:
     valid = Dataset(DATA / "valid")
     catalog = load_catalog(valid, DATA / "features")
     interactions = load_interactions(valid.table("interactions"), catalog)
-    matchers = refit(params.matching, catalog, interactions, _reports())
+    matchers = refit(params.matching, catalog, interactions, training_reports())
     everyone = np.arange(interactions.n_users, dtype=np.int32)
     write_bundle(
         fresh(ARTIFACTS / "bundle"),
@@ -40,7 +40,7 @@ def work(params: Params) -> None:
     )
 
 
-def _reports() -> dict[str, dict[str, object]]:
+def training_reports() -> dict[str, dict[str, object]]:
     paths = {name: ARTIFACTS / "training" / f"{name}.json" for name in MATCHERS}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
 

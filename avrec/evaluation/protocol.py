@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from avrec.datasets.dataset import Dataset
 from avrec.evaluation.decision import Decision, Labelled, decide
 from avrec.evaluation.evaluate import Result, Yardstick, evaluate_matcher
-from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items, incomplete_items
+from avrec.evaluation.slices import PEOPLE, Slice, Traits, build_slices, cold_items, incomplete_items
 from avrec.evaluation.truth import Truth
 from avrec.matching.base import Matcher
 from avrec.matching.data import Catalog, Histories
@@ -53,10 +54,12 @@ class TestSet:
         """Reads what the stages `validate`, `split` and `features` wrote."""
         dataset = Dataset(valid)
         catalog = load_catalog(dataset, features)
-        return cls.of(catalog, load_split(split, catalog), tuple(dataset.table("items")["category"].to_pylist()))
+        categories = tuple(dataset.table("items")["category"].to_pylist())
+        return cls.of(catalog, load_split(split, catalog), categories, dataset.table("users"))
 
     @classmethod
-    def of(cls, catalog: Catalog, split: Split, categories: tuple[str | None, ...]) -> TestSet:
+    def of(cls, catalog: Catalog, split: Split, categories: tuple[str | None, ...],
+           users: pa.Table | None = None) -> TestSet:  # fmt: skip
         histories, liked = test_histories(split)
         light = set(split.slices.get("light_users", []))
         traits = Traits(
@@ -64,6 +67,7 @@ class TestSet:
             np.array([split.user_ids[user] in light for user in histories.user], np.bool_),
             incomplete_items(catalog),
             categories,
+            {} if users is None else groups_of(users, [split.user_ids[user] for user in histories.user]),
         )
         return cls(
             catalog,
@@ -87,6 +91,13 @@ class TestSet:
     def user_ids(self, part: Slice) -> list[str]:
         """Pseudonyms of the people of a slice, in its order."""
         return [self.split.user_ids[user] for user in self.histories.user[part.rows]]
+
+
+def groups_of(users: pa.Table, user_ids: Sequence[str]) -> dict[str, list[str | None]]:
+    """What the table of users says of some people, by column of `PEOPLE`, in their order."""
+    row = {user: i for i, user in enumerate(users["user_id"].to_pylist())}
+    said = {column: users[column].to_pylist() for column in PEOPLE}
+    return {c: [values[row[user]] if user in row else None for user in user_ids] for c, values in said.items()}
 
 
 def _iso(seconds: int) -> str:

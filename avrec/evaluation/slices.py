@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from avrec.features.base import Features
 from avrec.matching.data import Catalog, Interactions, Longs, Mask
 
 CATEGORY = "category="
+PEOPLE = ("language", "country", "segment")
+"""Columns of the users whose groups are looked at on their own: nobody may be served worse unnoticed."""
+FEWEST = 20
+"""A group of fewer people with truth is none: its mean would say nothing, and its people could be guessed."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class Traits:
         light: `[n]` bool, one a history; people with few training interactions.
         incomplete: `[n_items]` bool; items that lack a modality.
         categories: Category name of every item; None where unknown.
+        groups: By column of the users, the value of each history's person; None where unknown.
     """
 
     cold: Mask
     light: Mask
     incomplete: Mask
     categories: Sequence[str | None]
+    groups: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 def build_slices(truth: Truth, traits: Traits, max_categories: int = 30) -> list[Slice]:
@@ -67,6 +73,7 @@ def build_slices(truth: Truth, traits: Traits, max_categories: int = 30) -> list
         _slice("light_users", truth, traits.light),
         _slice("missing_modality", truth.restricted(traits.incomplete), everyone),
         *_category_slices(truth, traits.categories, max_categories),
+        *_group_slices(truth, traits.groups),
     ]
     return [part for part in slices if len(part)]
 
@@ -84,6 +91,15 @@ def _category_slices(truth: Truth, categories: Sequence[str | None], most: int) 
     kept = sorted(np.argsort(-counts, kind="stable")[:most].tolist())
     who = np.ones(len(truth), np.bool_)
     return [_slice(f"{CATEGORY}{names[i]}", truth.restricted(codes == i), who, detail=False) for i in kept]
+
+
+def _group_slices(truth: Truth, groups: Mapping[str, Sequence[str | None]]) -> Iterator[Slice]:
+    """A slice a value of each column, in order of name, where enough people with truth have it."""
+    for column, values in groups.items():
+        for value in sorted({value for value in values if value}):
+            part = _slice(f"{column}={value}", truth, np.array([v == value for v in values], np.bool_), detail=False)
+            if len(part) >= FEWEST:
+                yield part
 
 
 def cold_items(train: Interactions, n_items: int) -> Mask:

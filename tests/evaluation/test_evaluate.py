@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from avrec.evaluation import metrics
 from avrec.evaluation.evaluate import Yardstick, evaluate_matcher, fused_vectors
+from avrec.evaluation.protocol import groups_of
 from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items, incomplete_items
 from avrec.evaluation.truth import Truth
 from avrec.features.base import Features
 from avrec.matching.data import Histories
+from avrec.schema import USERS
 
 from .matchers import catalog_of, fitted, interactions_of
 
@@ -136,3 +141,21 @@ def test_fused_vectors_weigh_present_modalities_alike() -> None:
 def test_yardstick_counts_people_not_interactions() -> None:
     train = interactions_of([(0, 0, 1), (0, 0, 1), (1, 0, 1), (2, 1, 1), (2, 2, -1)], 3)
     np.testing.assert_allclose(Yardstick.of(catalog_of(3), train).information, [-np.log2(3 / 4), 1, 2])
+
+
+def test_groups_of_people_are_looked_at_on_their_own() -> None:
+    truth = Truth.of([[0]] * 30 + [[]] * 30 + [[1]] * 25 + [[1]] * 5)
+    spoken: list[str | None] = ["de"] * 30 + ["fr"] * 30 + ["en"] * 25 + [None] * 5
+    shape = traits(2, 90)
+    slices = by_name(
+        build_slices(truth, replace(shape, groups={"language": spoken, "country": ["X"] * 19 + [None] * 71}))
+    )
+    assert [name for name in slices if "=" in name] == ["language=de", "language=en"]  # fr has no truth, X too few
+    assert slices["language=en"].rows.tolist() == list(range(60, 85))
+
+
+def test_groups_follow_the_people_and_not_the_table() -> None:
+    users = USERS.conform(pa.table({"user_id": ["a", "b"], "language": ["de", "en"]}))
+    assert groups_of(users, ["b", "x", "a"]) == {
+        "language": ["en", None, "de"], "country": [None] * 3, "segment": [None] * 3
+    }  # fmt: skip
