@@ -73,6 +73,17 @@ def doctor() -> None:
 
 
 @app.command()
+def score(
+    run: Annotated[bool, typer.Option("--run", help="Run every test that is named; takes minutes.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Also write docs/ml-test-score.md.")] = False,
+) -> None:
+    """Answer the 28 tests of the ML Test Score (Breck et al. 2017); the lowest of four sections counts."""
+    from avrec.scorecard import print_score
+
+    raise SystemExit(print_score(run, write))
+
+
+@app.command()
 def demo(
     stay: Annotated[bool, typer.Option(help="Leave the approval to a person and stay up until Ctrl-C.")] = True,
 ) -> None:
