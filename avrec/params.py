@@ -164,6 +164,25 @@ class EaseSideParams(MatcherParams):
     max_items: Positive = 15_000
 
 
+class KnowledgeGraphParams(MatcherParams):
+    """A random walk with restart over items, people, creators, categories and tags. `steps`: from item to item, at
+    most; `restart`: chance to begin again before each of them. Where the search on validation starts: `popularity`,
+    exponent of the popularity that is divided by; `people`, `creator`, `category`, `tag`, `seen`, `heard`: how often
+    the walk goes over each kind of link, relative to one another (seen and heard: what the extractors tagged).
+    """
+
+    enabled: bool = False
+    steps: Annotated[int, Field(ge=1, le=10)] = 2
+    restart: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    popularity: Annotated[float, Field(ge=0, le=2)] = 0.2
+    people: Annotated[float, Field(ge=0)] = 1.0
+    creator: Annotated[float, Field(ge=0)] = 0.1
+    category: Annotated[float, Field(ge=0)] = 0.1
+    tag: Annotated[float, Field(ge=0)] = 0.1
+    seen: Annotated[float, Field(ge=0)] = 0.03
+    heard: Annotated[float, Field(ge=0)] = 0.03
+
+
 class FactorsParams(MatcherParams):
     """Matrix factorisation: `dim` of the vectors and `iterations` of the fit; `regularization` and `confidence` (how
     much more a like counts than none) are where the search on validation starts.
@@ -213,6 +232,7 @@ class MatchingParams(Section):
     ease: EaseParams = EaseParams()
     ease_side: EaseSideParams = EaseSideParams()
     item_knn: ItemKnnParams = ItemKnnParams()
+    knowledge_graph: KnowledgeGraphParams = KnowledgeGraphParams()
     factors: FactorsParams = FactorsParams()
     two_tower: TwoTowerParams = TwoTowerParams()
     rank: RankParams = RankParams()

@@ -26,7 +26,7 @@ start -> dataset -> validate -> split ----------+
                                                +-- Reject --> record_rejection
 """
 
-MATCHERS = ["popularity", "content", "ease", "two_tower", "ease_side", "item_knn", "factors"]
+MATCHERS = ["popularity", "content", "ease", "two_tower", "ease_side", "item_knn", "factors", "knowledge_graph"]
 SOURCES = ["demo", "folder", "mmrec", "movielens", "microlens"]
 HEAVY = {
     "train": "training",
@@ -87,6 +87,7 @@ OVERRIDES = """{{ dict({
   'matching.ease_side.enabled': 'ease_side' in params.matchers,
   'matching.item_knn.enabled': 'item_knn' in params.matchers,
   'matching.factors.enabled': 'factors' in params.matchers,
+  'matching.knowledge_graph.enabled': 'knowledge_graph' in params.matchers,
   'matching.two_tower.epochs': params.epochs,
   'matching.seed': params.seed,
   'recommend.k': params.k,

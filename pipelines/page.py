@@ -100,7 +100,11 @@ def item_cards(here: Checkout, dataset: Dataset, people: list[Person]) -> dict[s
 
 
 def _card(row: dict[str, Any], picture: str) -> ItemCard:
-    return ItemCard(row["title"] or row["item_id"], row["category"] or "no category", row["media_type"], picture)
+    links = {"creator": (row["creator_id"],), "category": (row["category"],), "tag": row["tags"] or ()}
+    return ItemCard(
+        row["title"] or row["item_id"], row["category"] or "no category", row["media_type"], picture,
+        {kind: tuple(name for name in names if name) for kind, names in links.items()},
+    )  # fmt: skip
 
 
 def _write(made: Plan, text: str) -> Path:

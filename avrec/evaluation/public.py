@@ -7,7 +7,7 @@ snapshots, and must keep the published order of items and users.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,10 @@ def load_movielens(folder: Path) -> PublicData:
     train, val, test = (everything.where(part == number) for number in range(3))
     text = _features("text", _genres_and_decades(list(movies["title"]), list(movies["genres"])))
     protocol = f"one cut through time, {1 - VAL - TEST:.0%}/{VAL:.0%}/{TEST:.0%}; likes are {LIKED:g} stars and more"
-    return PublicData(
-        "movielens", _catalog([str(i) for i in ids], {"text": text}), train, val, test, concat(train, val), protocol
+    catalog = replace(
+        _catalog([str(i) for i in ids], {"text": text}), entities={"tag": _genres(list(movies["genres"]))}
     )
+    return PublicData("movielens", catalog, train, val, test, concat(train, val), protocol)
 
 
 LOADERS: dict[str, Callable[[Path], PublicData]] = {"tiktok": load_tiktok, "movielens": load_movielens}
@@ -174,15 +175,16 @@ def _first_seen(users: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], npt.NDAr
 
 def _genres_and_decades(titles: list[str], genres: list[str]) -> npt.NDArray[np.float32]:
     """One column a genre and a decade, 1 where the movie is of it."""
-    words = [
-        [g for g in row.split("|") if g != "(no genres listed)"] + _decade(t)
-        for t, row in zip(titles, genres, strict=True)
-    ]
+    words = [[*kinds, *_decade(title)] for title, kinds in zip(titles, _genres(genres), strict=True)]
     names = sorted({word for row in words for word in row})
     values = np.zeros((len(titles), max(1, len(names))), np.float32)
     for i, row in enumerate(words):
         values[i, [names.index(word) for word in row]] = 1
     return values
+
+
+def _genres(genres: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(name for name in row.split("|") if name != "(no genres listed)") for row in genres]
 
 
 def _decade(title: str) -> list[str]:

@@ -6,8 +6,8 @@ first appearance in the interactions, so that it does not depend on the pseudony
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,8 @@ class Catalog:
         category, creator: Dense codes `[n_items]` int32; -1 where unknown.
         media_type: Names `[n_items]`.
         features: By modality, in catalogue order; a modality may be absent from the mapping.
+        entities: What each item is linked to, by kind (`creator`, `category`, `tag`, `seen`, `heard`): names, in
+            catalogue order; a kind may be absent.
     """
 
     item_ids: tuple[str, ...]
@@ -41,6 +43,7 @@ class Catalog:
     creator: Ints
     media_type: tuple[str, ...]
     features: dict[str, Features]
+    entities: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -51,7 +54,7 @@ class Catalog:
 
     def with_features(self, features: dict[str, Features]) -> Catalog:
         """The same items seen through other features (the shuffled twin, an ablation)."""
-        return Catalog(self.item_ids, self.published_at, self.category, self.creator, self.media_type, features)
+        return replace(self, features=features)
 
 
 @dataclass(frozen=True)

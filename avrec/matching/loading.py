@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,9 @@ from avrec.errors import DataError
 from avrec.features.base import Features, read_features
 from avrec.matching.data import Catalog, Histories, Interactions, Ints, Longs
 from avrec.schema import INTERACTIONS, ITEMS, MODALITIES
+
+_TAGGED = {"seen": ("visual", "visual_tags"), "heard": ("audio", "sound_tags")}
+"""Kinds of entities that extractors find: the modality and its column of `avrec.schema.SIGNALS`."""
 
 _LABEL_CODES = {"positive": 1, "unknown": 0, "negative": -1}
 
@@ -63,7 +66,9 @@ def load_catalog(valid: Dataset, features_root: Path) -> Catalog:
     ids = items["item_id"].to_pylist()
     folders = {modality: Path(features_root) / modality for modality in MODALITIES}
     found = {name: read_features(folder, name, ids) for name, folder in folders.items() if folder.is_dir()}
-    return catalog_of(items, found)
+    catalog = catalog_of(items, found)
+    tagged = {kind: _tags(folders[modality], column, ids) for kind, (modality, column) in _TAGGED.items()}
+    return replace(catalog, entities={**catalog.entities, **{kind: names for kind, names in tagged.items() if names}})
 
 
 def catalog_of(items: pa.Table, features: dict[str, Features]) -> Catalog:
@@ -76,6 +81,7 @@ def catalog_of(items: pa.Table, features: dict[str, Features]) -> Catalog:
         creator=_codes(items["creator_id"].to_pylist()),
         media_type=tuple(items["media_type"].to_pylist()),
         features={name: f for name, f in features.items() if f.present.any()},
+        entities=_entities(items),
     )
 
 
@@ -176,6 +182,27 @@ def _index(values: pa.ChunkedArray, ids: Sequence[str], what: str) -> Ints:
         row = pc.index(pc.is_null(found), True).as_py()
         raise DataError(f"{what}: '{values[row].as_py()}' in row {row} is unknown; {found.null_count} such rows.")
     return np.asarray(found, dtype=np.int32)
+
+
+def _entities(items: pa.Table) -> dict[str, list[tuple[str, ...]]]:
+    """Creator, category and tags of every item, of those columns that say anything."""
+    names: dict[str, list[tuple[str, ...]]] = {
+        kind: [() if name is None else (name,) for name in items[column].to_pylist()]
+        for kind, column in (("creator", "creator_id"), ("category", "category"))
+    }
+    names["tag"] = [tuple(dict.fromkeys(tags or ())) for tags in items["tags"].to_pylist()]
+    return {kind: linked for kind, linked in names.items() if any(linked)}
+
+
+def _tags(folder: Path, column: str, ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """What an extractor saw or heard in every item; empty where it kept no such signals."""
+    path = folder / "signals.parquet"
+    if not path.is_file():
+        return []
+    table = pq.read_table(path, columns=["item_id", column])
+    found = dict(zip(table["item_id"].to_pylist(), table[column].to_pylist(), strict=True))
+    names = [tuple(found.get(item) or ()) for item in ids]
+    return names if any(names) else []
 
 
 def _seconds(values: pa.ChunkedArray) -> Longs:

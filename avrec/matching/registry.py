@@ -14,12 +14,13 @@ from avrec.matching.ease_side import EaseSide
 from avrec.matching.factors import Factors
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.item_knn import ItemKnn
+from avrec.matching.knowledge_graph import KnowledgeGraph
 from avrec.matching.popularity import Popularity
 from avrec.matching.two_tower import TwoTower
 from avrec.params import MatchingParams
 
 MATCHERS: dict[str, type[Matcher]] = {
-    cls.name: cls for cls in (Popularity, Content, Ease, EaseSide, ItemKnn, Factors, TwoTower, Hybrid)
+    cls.name: cls for cls in (Popularity, Content, Ease, EaseSide, ItemKnn, Factors, KnowledgeGraph, TwoTower, Hybrid)
 }
 """Every matcher; `hybrid` is made of the others."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from avrec.recommend.plan import Plan
@@ -24,6 +24,10 @@ _REASONS = {
     "popular": "Popular right now",
     "fresh": "Just published",
     "none": "Fills the list: nothing speaks for it yet",
+    "creator": "From the creator of {item}",
+    "category": "In the same category as {item}",
+    "tag": "Has a tag in common with {item}",
+    "path": "A few steps from {item}: the people who liked it, its creator, its tags",
 }
 _ALONE = {
     "watched": "People with your history like this",
@@ -31,6 +35,10 @@ _ALONE = {
     "picture": "Looks like what you liked",
     "sound": "Sounds like what you liked",
     "text": "Reads like what you liked",
+    "creator": "From a creator you liked",
+    "category": "In a category you liked",
+    "tag": "Has tags you liked",
+    "path": "A few steps from what you liked",
 }
 _STRANGERS = "Nothing is known about them: new visitors, and people whose history is not in the data."
 _SYNTHETIC = "The clips, the people and what they did are made by a program."
@@ -60,12 +68,13 @@ class Person:
 
 @dataclass(frozen=True)
 class ItemCard:
-    """What the page says of an item; `picture` is a data URI."""
+    """What the page says of an item; `picture` is a data URI, `links` its names by kind: creator, category, tag."""
 
     title: str
     category: str
     media_type: str
     picture: str
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def render_page(plan: Plan, rows: int, people: Sequence[Person], items: Mapping[str, ItemCard]) -> str:
@@ -120,7 +129,16 @@ def reason_text(entry: Entry, items: Mapping[str, ItemCard]) -> str:
         return _ALONE.get(entry.reason_kind) or _REASONS[entry.reason_kind]
     because = items.get(entry.reason_item_id)
     title = because.title if because else entry.reason_item_id
-    return _REASONS[entry.reason_kind].format(item=f"“{title}”")
+    text = _REASONS[entry.reason_kind].format(item=f"“{title}”")
+    shared = _shared(entry.reason_kind, items.get(entry.item_id), because)
+    return f"{text}: {', '.join(shared)}" if shared else text
+
+
+def _shared(kind: str, one: ItemCard | None, other: ItemCard | None) -> list[str]:
+    """The creator, the category or the tags over which a path leads from one item to the other."""
+    if one is None or other is None:
+        return []
+    return [name for name in one.links.get(kind, ()) if name in other.links.get(kind, ())]
 
 
 def _section(person: Person, items: Mapping[str, ItemCard], place: Mapping[str, str]) -> str:

@@ -24,8 +24,17 @@ def planted_catalog(items: int = 80, topics: int = 5, seed: int = 3) -> Catalog:
     published = START + rng.integers(0, 40, items) * DAY
     return Catalog(
         tuple(f"item{i:03d}" for i in range(items)), published.astype(np.int64), topic.astype(np.int32),
-        np.full(items, -1, np.int32), ("video",) * items, features,
+        np.full(items, -1, np.int32), ("video",) * items, features, planted_entities(topic.tolist()),
     )  # fmt: skip
+
+
+def planted_entities(topics: list[int]) -> dict[str, list[tuple[str, ...]]]:
+    """Two creators and a tag a topic, a tag that says nothing, and items of which nothing is known."""
+    return {
+        "creator": [(f"creator{topic}-{i % 2}",) if i % 4 else () for i, topic in enumerate(topics)],
+        "tag": [("video", f"topic{topic}") if i % 6 else () for i, topic in enumerate(topics)],
+        "heard": [(f"sound{topic}",) if i % 3 else () for i, topic in enumerate(topics)],
+    }
 
 
 def planted_split(catalog: Catalog, users: int = 90, seed: int = 5) -> Split:

@@ -70,6 +70,23 @@ def test_catalog_has_codes_times_and_the_features_that_exist(tmp_path: Path) -> 
     assert catalog.features["audio"].vectors[1].tolist() == [1.0, 2.0]
 
 
+def test_a_catalog_knows_what_its_items_are_linked_to(tmp_path: Path) -> None:
+    known = items().append_column("tags", pa.array([["sea", "blue", "sea"], None, []], pa.list_(pa.string())))
+    write_table(tmp_path / "valid", "items", known)
+    write_meta(tmp_path / "valid", DatasetMeta("folder", False, None, True, None, "k"))
+    for modality, column, tags in (("visual", "visual_tags", [["dog"], None]), ("audio", "sound_tags", [None, None])):
+        (tmp_path / "features" / modality / "features").mkdir(parents=True)
+        signals = pa.table({"item_id": ["c", "a"], column: pa.array(tags, pa.list_(pa.string()))})
+        write_table(tmp_path / "features" / modality, "signals", signals)
+        pa.parquet.write_table(FEATURES.empty(), tmp_path / "features" / modality / "features" / "part-00.parquet")
+    entities = load_catalog(Dataset(tmp_path / "valid"), tmp_path / "features").entities
+    assert entities["tag"] == [("sea", "blue"), (), ()]
+    assert entities["seen"] == [(), (), ("dog",)]
+    assert "heard" not in entities  # nothing was
+    assert [len(names) for names in entities["creator"]] == [1, 1, 1]
+    assert catalog_of(items(), {}).entities.keys() == {"creator", "category"}
+
+
 def test_interactions_come_in_time_order_and_users_by_first_appearance() -> None:
     table = rows(("z", "b", 5, "positive"), ("y", "a", 1, "negative"), ("z", "c", 1, "unknown"))
     got = load_interactions(table, catalog_of(items(), {}))

@@ -28,20 +28,22 @@ RUN = """
 import sys
 from avrec.params import load_params
 from pipelines import rank, refit, train
-for names in (["popularity"], ["content"], ["ease"], ["two_tower"], ["ease_side", "item_knn", "factors"]):
+more = ["ease_side", "item_knn", "factors", "knowledge_graph"]
+for names in (["popularity"], ["content"], ["ease"], ["two_tower"], more):
     sys.argv = ["train", *names]
     train.work(load_params())
 rank.work(load_params())
 refit.work(load_params())
 """
 
-MORE = ("ease_side", "item_knn")  # switched on; the others of that stage are off, as in params.yaml
+MORE = ("ease_side", "item_knn", "knowledge_graph")  # switched on; the others of that stage are off, as in params.yaml
 
 PARAMS = """matching:
   two_tower: {dim: 16, epochs: 3, patience: 1, batch_size: 128}
   ease: {l2: 30}
   ease_side: {enabled: true}
   item_knn: {enabled: true}
+  knowledge_graph: {enabled: true}
 """
 
 

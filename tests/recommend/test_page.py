@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from avrec.datasets.dataset import Dataset
+from avrec.matching.base import REASON_KINDS
 from avrec.params import LimitsParams
 from avrec.recommend.page import Entry, ItemCard, Person, reason_text, render_page, watched_entry
 from avrec.recommend.thumbnails import card, collage, outline, thumbnails
@@ -72,7 +73,7 @@ def test_pictures_have_words(page: str) -> None:
     assert '<html lang="en">' in page
 
 
-@pytest.mark.parametrize("kind", ["watched", "taste", "picture", "sound", "text", "popular", "fresh", "none"])
+@pytest.mark.parametrize("kind", REASON_KINDS)
 def test_every_reason_has_words(kind: str) -> None:
     assert "{" not in reason_text(Entry("a", reason_kind=kind), CARDS)
     assert "{" not in reason_text(Entry("a", reason_kind=kind, reason_item_id="b"), CARDS)
@@ -98,3 +99,23 @@ def test_real_media_become_pictures(shared_data: Path) -> None:
     assert found["video"].startswith("data:image/jpeg")
     assert found["sound"].startswith("data:image/svg")
     assert found["broken"] == found["none"] == card("video")
+
+
+def test_a_path_names_what_it_leads_over() -> None:
+    cards = {
+        name: ItemCard(title, "nature", "video", "", {"tag": tags, "creator": ("me",)})
+        for name, title, tags in (
+            ("a", "One", ("sea", "calm", "blue")),
+            ("b", "Two", ("blue", "sea")),
+            ("c", "Three", ()),
+        )
+    }
+    tag = Entry("a", reason_kind="tag", reason_item_id="b")
+    assert reason_text(tag, cards) == "Has a tag in common with “Two”: sea, blue"
+    assert reason_text(Entry("a", reason_kind="creator", reason_item_id="b"), cards).endswith("“Two”: me")
+    assert reason_text(Entry("c", reason_kind="tag", reason_item_id="b"), cards) == "Has a tag in common with “Two”"
+
+
+def test_kinds_of_reasons_keep_their_places() -> None:
+    """They are stored by number in arrays of bundles that exist."""
+    assert REASON_KINDS[:8] == ("watched", "taste", "picture", "sound", "text", "popular", "fresh", "none")
