@@ -139,7 +139,7 @@ COMMENTS = _spec("comments", ("user_id", "item_id", "timestamp"), [
 
 MEDIA = _spec("media", ("item_id",), [
     Column("item_id", _text, "item", nullable=False),
-    Column("status", _text, "ok, partial (a stream is missing or broken), refused, or none (no media)", nullable=False),
+    Column("status", _text, "ok, partial (a stream it has is broken), refused, or none (no media)", nullable=False),
     Column("reason", _text, "why it is not ok"),
     Column("bytes", pa.int64(), "file size"),
     Column("duration_s", _real, "length in seconds as probed"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -56,18 +57,19 @@ class AudioExtractor(Extractor):
     def _names(self) -> list[str]:
         return yamnet.audioset_names()
 
-    def extract(self, inputs: Sequence[Sample]) -> Iterable[Extraction]:
+    def extract(self, inputs: Iterable[Sample]) -> Iterator[Extraction]:
         """One extraction a sample, in order; patches of many samples share batches."""
-        cut = [cut_patches(sample.wave, sample.windows) for sample in inputs]
-        counts = [len(patches) for patches, _ in cut]
-        if not any(counts):
-            return [self._missing(sample) for sample in inputs]
-        outputs = run_padded(self._network, np.concatenate([patches for patches, _ in cut]), yamnet.BATCH)
-        ends = np.cumsum(counts)
-        return [
-            self._found(sample, starts, *(out[end - n : end] for out in outputs)) if n else self._missing(sample)
-            for sample, (_, starts), n, end in zip(inputs, cut, counts, ends, strict=True)
-        ]
+        waiting: deque[tuple[Sample, Vectors]] = deque()
+
+        def patches() -> Iterator[Vectors]:
+            for sample in inputs:
+                cut, starts = cut_patches(sample.wave, sample.windows)
+                waiting.append((sample, starts))
+                yield cut
+
+        for outputs in run_padded(lambda rows: self._network(rows), patches(), yamnet.BATCH):
+            sample, starts = waiting.popleft()
+            yield self._found(sample, starts, *outputs) if outputs else self._missing(sample)
 
     def _missing(self, sample: Sample) -> Extraction:
         return Extraction.missing(sample.missing.get("audio", "no sound"), self.dim)
@@ -85,19 +87,16 @@ class AudioExtractor(Extractor):
 
 def cut_patches(wave: Wave, windows: Wave) -> tuple[Vectors, Vectors]:
     """Patches `[n, 15600]` of each window and their starts `[n]` in seconds; what is left at the end is padded."""
-    patches, starts, offset = [], [], 0
+    patches, starts, offset = [np.zeros((0, yamnet.PATCH), np.float32)], [np.zeros(0, np.float32)], 0
     for start, length in windows:
         piece = wave[offset : offset + int(length)]
         offset += int(length)
         count = max(1, 1 + -(-(len(piece) - yamnet.PATCH) // yamnet.HOP))
         padded = np.zeros((count - 1) * yamnet.HOP + yamnet.PATCH, np.float32)
         padded[: len(piece)] = piece
-        for i in range(count):
-            patches.append(padded[i * yamnet.HOP : i * yamnet.HOP + yamnet.PATCH])
-            starts.append(start + i * yamnet.HOP / RATE)
-    if not patches:
-        return np.zeros((0, yamnet.PATCH), np.float32), np.zeros(0, np.float32)
-    return np.stack(patches), np.array(starts, np.float32)
+        patches.append(np.lib.stride_tricks.sliding_window_view(padded, yamnet.PATCH)[:: yamnet.HOP])
+        starts.append((start + np.arange(count) * yamnet.HOP / RATE).astype(np.float32))
+    return (patches[1] if len(patches) == 2 else np.concatenate(patches)), np.concatenate(starts)
 
 
 def merge_pairs(vectors: Vectors, starts: Vectors, ends: Vectors) -> tuple[Vectors, Vectors, Vectors]:

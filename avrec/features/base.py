@@ -72,8 +72,8 @@ class Extractor(ABC):
         return f"{self.name}@{self.version}+{digest[:16]}"
 
     @abstractmethod
-    def extract(self, inputs: Sequence[Any]) -> Iterable[Extraction]:
-        """One extraction an input, in order. Inputs are samples of `avrec.media`, or texts."""
+    def extract(self, inputs: Iterable[Any]) -> Iterable[Extraction]:
+        """One extraction an input, in order. Inputs are samples of `avrec.media`, or texts; they may be a stream."""
 
 
 @dataclass(frozen=True)

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TypeVar
 
 import pyarrow as pa
 
-from avrec.errors import MediaError
 from avrec.features.audio import AudioExtractor
 from avrec.features.base import Extraction, Extractor
+from avrec.features.lane import Lane
 from avrec.features.progress import Progress
 from avrec.features.registry import build_extractor
 from avrec.features.store import FeatureStore
 from avrec.features.subjects import Subject, subjects_of
 from avrec.features.visual import VisualExtractor
-from avrec.media.pool import Decoded, decode_many
-from avrec.media.sample import Request, Sample
+from avrec.media.pool import decode_many
+from avrec.media.sample import Request
 from avrec.params import FeaturesParams, LimitsParams
 from avrec.settings import settings
 
-FILES_TOGETHER = 16
-"""Files whose frames and patches share batches."""
 ROWS_PER_SHARD = 128
 """Extractions written together: what a kill can cost."""
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -106,8 +101,7 @@ class _Job:
             self.flush()
 
     def timed(self, key: str, seconds: float) -> None:
-        if key in self.missing:
-            self._report.seconds[self.missing[key].item_id] = seconds
+        self._report.seconds[self.missing[key].item_id] = seconds
 
     def flush(self) -> None:
         self._store.write(self.extractor, self._rows)
@@ -128,11 +122,15 @@ def _fill_media(
         return
     requests = [_request(key, jobs, media_root) for key in keys]
     meter = Progress(" + ".join(job.modality for job in jobs), len(keys), progress)
-    answers = decode_many(requests, limits, min(workers or os.cpu_count() or 1, len(keys)))
-    for batch in batched(answers, FILES_TOGETHER):
-        for job in jobs:
-            _extract(job, [(keys[decoded.index], decoded) for decoded in batch])
-        meter.advance(len(batch))
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(Lane(job.extractor, job.add)) for job in jobs]
+        for decoded in decode_many(requests, limits, min(workers or os.cpu_count() or 1, len(keys))):
+            key = keys[decoded.index]
+            for job, lane in zip(jobs, lanes, strict=True):
+                if key in job.missing:
+                    job.timed(key, decoded.seconds)
+                    lane.put(key, decoded.answer)
+            meter.advance(1)
 
 
 def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
@@ -148,23 +146,3 @@ def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
             sound = job.extractor.plan
     assert uri is not None
     return Request(uri, media_root, pictures, sound)
-
-
-def _extract(job: _Job, answers: Sequence[tuple[str, Decoded]]) -> None:
-    wanted = [(key, decoded.answer) for key, decoded in answers if key in job.missing]
-    for key, decoded in answers:
-        job.timed(key, decoded.seconds)
-    for key, answer in wanted:
-        if isinstance(answer, MediaError):
-            job.add(key, Extraction.missing(answer.reason, job.extractor.dim))
-    samples = [(key, answer) for key, answer in wanted if isinstance(answer, Sample)]
-    found = job.extractor.extract([sample for _, sample in samples])
-    for (key, _), extraction in zip(samples, found, strict=True):
-        job.add(key, extraction)
-
-
-def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    """`values` in lists of `size`, the last one shorter."""
-    iterator = iter(values)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

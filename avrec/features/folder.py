@@ -20,6 +20,7 @@ from avrec.features.extract import FillReport, fill_store
 from avrec.features.hashing import HashCache
 from avrec.features.subjects import Subject
 from avrec.media.location import is_url
+from avrec.media.sample import ABSENT
 from avrec.params import FeaturesParams, load_params
 from avrec.schema import ITEMS, SIGNALS
 
@@ -31,8 +32,8 @@ def extract_folder(folder: str, out: Path, workers: int = 2, params: FeaturesPar
     """Extracts picture and sound of every file below `folder`; files that cannot be read are reported, not fatal.
 
     Writes `out/visual` and `out/audio` (as the stages do, the item id being the path), `out/signals.parquet` and
-    `out/report.csv`: `path,status,reason,seconds`; status `ok` (picture and sound), `partial` (one of them is
-    missing or damaged) or `refused`; seconds are 0 where the feature store already knew the file.
+    `out/report.csv`: `path,status,reason,seconds`; status `ok` (all that the file has), `partial` (something
+    of it cannot be read or is damaged) or `refused`; seconds are 0 where the feature store already knew the file.
 
     Args:
         folder: Folder or fsspec URL.
@@ -143,7 +144,7 @@ def judge(parts: Sequence[Extraction]) -> tuple[str, str]:
     """Status and reason of a file by what its modalities gave."""
     missing = [part.reason for part in parts if part.reason is not None]
     damage = [str(part.signals["damage"]) for part in parts if part.signals and "damage" in part.signals]
-    reason = "; ".join(dict.fromkeys([*missing, *damage]))
+    reasons = dict.fromkeys([*missing, *damage])
     if len(missing) == len(parts):
-        return "refused", reason
-    return ("partial" if reason else "ok"), reason
+        return "refused", "; ".join(reasons)
+    return ("partial" if set(reasons) - set(ABSENT.values()) else "ok"), "; ".join(reasons)

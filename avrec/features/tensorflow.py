@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Network = Callable[[Any], tuple[Any, ...]]
+
+_loading = threading.Lock()
 
 WIDTH = 16
 """Float32 numbers in the widest vector of a processor."""
@@ -16,10 +22,11 @@ WIDTH = 16
 def load() -> Any:
     """The module `tensorflow`, without its start-up messages and without a GPU: features are the same everywhere."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    with _loading:  # threads that import it at once would meet it half made
+        import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")
-    tf.config.set_visible_devices([], "GPU")
+        tf.get_logger().setLevel("ERROR")
+        tf.config.set_visible_devices([], "GPU")
     return tf
 
 
@@ -37,22 +44,68 @@ def row_by_row(tf: Any, rows: Any, matrix: Any) -> Any:
 
 
 def run_padded(
-    network: Callable[[Any], tuple[Any, ...]], inputs: npt.NDArray[Any], batch: int
-) -> list[npt.NDArray[np.float32]]:
-    """Runs `network` over `inputs` in batches of exactly `batch` rows, the last one padded with zeros.
+    network: Network, inputs: Iterable[npt.NDArray[Any]], batch: int
+) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """Runs `network` over the rows of many inputs in batches of exactly `batch` rows, the last one padded with zeros.
+
+    Inputs are taken as they are needed, and batches run across them: a stream of files fills them whole.
 
     A network's rows differ in their last bits between batch shapes; with one shape a row is bit-equal alone, in any
     batch and at any place in it. For that the network must also keep the last dimension of what it computes element by
     element or reduces a multiple of the processor's vectors (`WIDTH`): else a row's place decides whether a number is
     computed in a vector or alone, and these differ in the last bit.
 
-    Returns:
-        One array `[len(inputs), ...]` for each output of the network.
+    Args:
+        network: `[batch, ...]` to a tuple of arrays `[batch, ...]`.
+        inputs: Arrays `[n, ...]` of one row shape and dtype; `n` may be 0.
+        batch: Rows of a batch.
+
+    Yields:
+        For each input, in order, one array `[n, ...]` for each output of the network; an empty list where `n` is 0.
     """
-    outputs: list[list[npt.NDArray[np.float32]]] = []
-    for start in range(0, len(inputs), batch):
-        rows = inputs[start : start + batch]
-        padded = np.zeros((batch, *inputs.shape[1:]), inputs.dtype)
+    waiting: deque[_Rows] = deque()
+    rows: list[npt.NDArray[Any]] = []
+    for given in inputs:
+        waiting.append(_Rows(len(given)))
+        rows.extend(given)
+        while len(rows) >= batch:
+            _deliver(network(np.stack(rows[:batch])), batch, waiting)
+            del rows[:batch]
+        while waiting and waiting[0].complete:
+            yield waiting.popleft().joined()
+    if rows:
+        padded = np.zeros((batch, *rows[0].shape), rows[0].dtype)
         padded[: len(rows)] = rows
-        outputs.append([np.asarray(out)[: len(rows)] for out in network(padded)])
-    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+        _deliver(network(padded), len(rows), waiting)
+    yield from (each.joined() for each in waiting)
+
+
+class _Rows:
+    """The rows of one input that came out of the network so far."""
+
+    def __init__(self, count: int) -> None:
+        self.lacks = count
+        self._parts: list[list[npt.NDArray[np.float32]]] = []
+
+    @property
+    def complete(self) -> bool:
+        return self.lacks == 0
+
+    def take(self, outputs: Sequence[npt.NDArray[np.float32]], start: int, end: int) -> int:
+        """Takes what is its own of rows `start` to `end`; how many."""
+        count = min(self.lacks, end - start)
+        if count:
+            self._parts.append([out[start : start + count] for out in outputs])
+            self.lacks -= count
+        return count
+
+    def joined(self) -> list[npt.NDArray[np.float32]]:
+        return [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
+
+
+def _deliver(outputs: Sequence[Any], count: int, waiting: Iterable[_Rows]) -> None:
+    """Hands the first `count` rows of a batch to the inputs that wait for them, first come first served."""
+    arrays = [np.asarray(out) for out in outputs]
+    start = 0
+    for each in waiting:
+        start += each.take(arrays, start, count)

@@ -50,7 +50,7 @@ class TextExtractor(Extractor):
             raise WeightsError(f"the text encoder is not installed. Run: {INSTALL}") from error
         return NumpyBackend(str(weights), UseTokenizer(str(pieces)), threads=1)
 
-    def extract(self, inputs: Sequence[Mapping[str, str]]) -> Iterable[Extraction]:
+    def extract(self, inputs: Iterable[Mapping[str, str]]) -> Iterable[Extraction]:
         """One extraction a mapping, in order; no words in any field means missing."""
         return [self._one([text for text in fields.values() if text.strip()]) for fields in inputs]
 

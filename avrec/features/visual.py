@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from avrec.features.tags import best_tags
 from avrec.features.tensorflow import run_padded
 from avrec.features.weights import IMAGENET_NAMES, MOBILENET
 from avrec.media.decode import VERSION as DECODE_VERSION
-from avrec.media.sample import PicturePlan, Sample
+from avrec.media.sample import Frames, PicturePlan, Sample
 from avrec.params import LimitsParams, VisualParams
 
 
@@ -54,19 +55,18 @@ class VisualExtractor(Extractor):
     def _names(self) -> list[str]:
         return mobilenet.imagenet_names()
 
-    def extract(self, inputs: Sequence[Sample]) -> Iterable[Extraction]:
+    def extract(self, inputs: Iterable[Sample]) -> Iterator[Extraction]:
         """One extraction a sample, in order; frames of many samples share batches."""
-        counts = [len(sample.frames) for sample in inputs]
-        if not any(counts):
-            return [self._missing(sample) for sample in inputs]
-        frames = np.concatenate([sample.frames for sample in inputs if len(sample.frames)])
-        outputs = run_padded(self._network, frames, mobilenet.BATCH)
-        ends = np.cumsum(counts)
-        rows = [[out[end - n : end] for out in outputs] for n, end in zip(counts, ends, strict=True)]
-        return [
-            self._found(sample, *row) if len(sample.frames) else self._missing(sample)
-            for sample, row in zip(inputs, rows, strict=True)
-        ]
+        samples: deque[Sample] = deque()
+
+        def frames() -> Iterator[Frames]:
+            for sample in inputs:
+                samples.append(sample)
+                yield sample.frames
+
+        for outputs in run_padded(lambda rows: self._network(rows), frames(), mobilenet.BATCH):
+            sample = samples.popleft()
+            yield self._found(sample, *outputs) if outputs else self._missing(sample)
 
     def _missing(self, sample: Sample) -> Extraction:
         return Extraction.missing(sample.missing.get("visual", "no picture"), self.dim)

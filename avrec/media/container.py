@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +12,32 @@ import av
 
 from avrec.errors import MediaError
 from avrec.media.location import open_bytes
+from avrec.media.sample import ABSENT
 from avrec.params import LimitsParams
 
 # Containers of sound and moving or still pictures. Left out are playlists and scripts (hls, dash, concat, sdp, image2,
-# lavfi), which make FFmpeg open other files, and text (tty, ass, srt), which it would gladly draw or list.
-FORMATS = (
-    "3gp,aac,ac3,ac4,aiff,amr,amrnb,amrwb,ape,apng,asf,au,avi,avif,av1,bmp_pipe,caf,dts,dtshd,dv,eac3,flac,flv,gif,h263,"
-    "h264,hevc,iamf,ivf,jpeg_pipe,latm,loas,m4v,matroska,mjpeg,mov,mp3,mp4,mpc,mpc8,mpeg,mpegts,mpegvideo,mxf,nut,obu,"
-    "ogg,png_pipe,qoa,rm,tiff_pipe,truehd,tta,voc,vvc,w64,wav,webm,webp_pipe,wtv,wv"
-)
+# lavfi, imf), which make FFmpeg open other files, and text (tty, ass, srt, svg), which it would gladly draw or list.
+FORMATS = ",".join((
+    "3gp,asf,avi,avif,amv,apng,dhav,dv,flv,gif,gxf,iff,ipu,ivf,kux,lxf,m4v,matroska,mj2,mlv,mov,mp4,mpeg,mpegts,mpegvideo",
+    "mpjpeg,mxf,nsv,nut,nuv,ogg,pmp,pva,r3d,rm,smk,bink,roq,flic,film_cpk,swf,ty,vivo,webm,wtv,yuv4mpegpipe",
+    "apv,av1,avs2,avs3,cavsvideo,dirac,dnxhd,evc,h261,h263,h264,hevc,mjpeg,mjpeg_2000,obu,vc1,vc1test,vvc",
+    "aac,aax,ac3,ac4,aea,aiff,amr,amrnb,amrwb,ape,au,bonk,caf,dsf,dts,dtshd,eac3,flac,iamf,ilbc,ircam,laf,latm,lc3,loas",
+    "mlp,mp3,mpc,mpc8,nistsphere,oma,osq,pvf,qcp,qoa,rka,shn,sox,tak,truehd,tta,voc,vqf,w64,wav,wavarc,wsd,wv,wve,xa,xwma",
+    "bmp_pipe,dds_pipe,dpx_pipe,exr_pipe,gif_pipe,hdr_pipe,ico,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_anim,jpegxl_pipe",
+    "jpegxs_pipe,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,png_pipe,ppm_pipe,psd_pipe,qoi_pipe,sgi_pipe,sunrast_pipe",
+    "tiff_pipe,webp_pipe,xwd_pipe",
+))  # fmt: skip
 FAILURES = (av.FFmpegError, ValueError, OSError, EOFError, IndexError, NotImplementedError, UnicodeError)
 """What PyAV raises on broken input; `MemoryError` is handled apart."""
 
 
 @dataclass(frozen=True)
 class Media:
-    """An open container and its one picture and one sound stream; either may be None, with a reason."""
+    """An open container and its one picture and one sound stream; either may be None, with a reason.
+
+    `spare` are indices of chosen streams that another could stand in for: if one turns out to be undecodable, the file
+    can be opened again without it.
+    """
 
     container: Any
     bytes: int
@@ -36,11 +46,14 @@ class Media:
     audio: Any
     no_video: str | None
     no_audio: str | None
+    spare: frozenset[int] = frozenset()
 
 
 @contextmanager
-def open_media(address: str, limits: LimitsParams) -> Iterator[Media]:
+def open_media(address: str, limits: LimitsParams, without: Collection[int] = ()) -> Iterator[Media]:
     """Opens what `avrec.media.location.locate` returned.
+
+    Streams with an index in `without` are not chosen.
 
     FFmpeg reads through our file object and may open nothing itself, so a file cannot make it read another.
 
@@ -54,7 +67,7 @@ def open_media(address: str, limits: LimitsParams) -> Iterator[Media]:
         except FAILURES as error:
             raise MediaError(f"not readable as media: {describe(error)}") from error
         with container:
-            yield _checked(container, size, limits)
+            yield _checked(container, size, limits, without)
 
 
 def _options(limits: LimitsParams) -> dict[str, str]:
@@ -66,12 +79,13 @@ def _options(limits: LimitsParams) -> dict[str, str]:
     }
 
 
-def _checked(container: Any, size: int, limits: LimitsParams) -> Media:
+def _checked(container: Any, size: int, limits: LimitsParams, without: Collection[int]) -> Media:
     if len(container.streams) > limits.streams:
         raise MediaError(f"{len(container.streams)} streams, the limit is {limits.streams}")
     video: Any
-    video, no_video = _best(container, "video", "picture")
-    audio, no_audio = _best(container, "audio", "sound")
+    video, no_video = _best(container, "video", without)
+    audio, no_audio = _best(container, "audio", without)
+    spare = {s.index for s in (video, audio) if s is not None and len(_usable(container, s.type, without)) > 1}
     if video is not None and (video.width or 0) * (video.height or 0) > limits.pixels:
         video, no_video = None, f"picture of {video.width}x{video.height}, the limit is {limits.pixels} pixels"
     duration = _duration(container, video, audio)
@@ -80,18 +94,22 @@ def _checked(container: Any, size: int, limits: LimitsParams) -> Media:
     for stream in (video, audio):
         if stream is not None:
             stream.codec_context.thread_count = 1  # parallel over files, not within one
-    return Media(container, size, duration, video, audio, no_video, no_audio)
+    return Media(container, size, duration, video, audio, no_video, no_audio, frozenset(spare))
 
 
-def _best(container: Any, kind: str, what: str) -> tuple[Any, str | None]:
+def _best(container: Any, kind: str, without: Collection[int]) -> tuple[Any, str | None]:
     """The stream to read: moving pictures before cover art, one we can decode before one we cannot."""
-    streams = list(getattr(container.streams, kind))
-    if not streams:
-        return None, f"no {what}"
-    usable = [stream for stream in streams if stream.codec_context is not None]
+    if not getattr(container.streams, kind):
+        return None, ABSENT[kind]
+    usable = _usable(container, kind, without)
     if not usable:
-        return None, f"no decoder for the {what}"
+        return None, f"no decoder for the {'picture' if kind == 'video' else 'sound'}"
     return min(usable, key=_is_cover), None
+
+
+def _usable(container: Any, kind: str, without: Collection[int]) -> list[Any]:
+    streams = getattr(container.streams, kind)
+    return [stream for stream in streams if stream.codec_context is not None and stream.index not in without]
 
 
 def _is_cover(stream: Any) -> bool:

@@ -17,7 +17,7 @@ from avrec.media.sample import Request, Sample, Wave
 from avrec.media.sound import SoundDecoder
 from avrec.params import LimitsParams
 
-VERSION = 1
+VERSION = 2
 """Part of every media extractor's identity: raise it when equal files may give other frames or sound."""
 
 LONG_S = 120.0
@@ -33,10 +33,21 @@ def decode(request: Request, limits: LimitsParams) -> Sample:
     Raises:
         MediaError: nothing of the file can be used; the reason says why.
     """
-    with open_media(locate(request.uri, request.root), limits) as media:
-        if request.pictures is None and request.sound is None:
-            return _only_probe(media)
-        return _Pass(media, request).sample()
+    address, without = locate(request.uri, request.root), frozenset[int]()
+    while True:
+        with open_media(address, limits, without) as media:
+            if request.pictures is None and request.sound is None:
+                return _only_probe(media)
+            sample = _Pass(media, request).sample()
+            dead = media.spare & _undecodable(media, sample)
+        if not dead:
+            return sample
+        without |= dead  # a file of several sound tracks, say, whose first is of a kind nobody can decode
+
+
+def _undecodable(media: Media, sample: Sample) -> set[int]:
+    streams = {"visual": media.video, "audio": media.audio}
+    return {streams[name].index for name in sample.missing if streams[name] is not None}
 
 
 def _only_probe(media: Media) -> Sample:
@@ -113,9 +124,10 @@ class _Pass:
         wave, windows = sound.result() if sound else (np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
         missing, damage = self._reasons(pictures, sound, bool(frames), wave)
         probe = describe_streams(self.media, bool(frames), bool(wave.size))
-        reason = "; ".join([*missing.values(), *damage.values()]) or None
+        reasons = [*missing.values(), *damage.values()]
         if pictures is not None or sound is not None or missing:
-            probe = replace(probe, status=verdict(bool(frames), bool(wave.size), reason), reason=reason)
+            status = verdict(bool(frames), bool(wave.size), reasons)
+            probe = replace(probe, status=status, reason="; ".join(reasons) or None)
         size = self.request.pictures.size if self.request.pictures else 0
         stack = np.stack([picture for _, picture in frames]) if frames else np.zeros((0, size, size, 3), np.uint8)
         times = np.array([time for time, _ in frames], np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from avrec.media.container import FAILURES, Media, describe
 from avrec.media.sample import Frames, PicturePlan
 
 Timed = tuple[float, Frames]
+
+ENOUGH = 2
+"""Key frames that stand for a short stream, where more would cost decoding what lies between them."""
 
 
 class PictureDecoder:
@@ -61,9 +65,15 @@ class PictureDecoder:
                 last = None
                 yield from self._picture(frame, number)
             if not waiting:
+                self.stream.codec_context.flush_buffers()
                 return
         if last is not None:
             yield from self._picture(last, number)
+
+    def second(self, packet: Any) -> float:
+        """When a packet is shown, from the start of the stream."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        return float(stamp or 0) * self._base - self._origin
 
     def _in_order(self, packets: Iterable[Any]) -> Iterator[Any]:
         context = self.stream.codec_context
@@ -110,14 +120,42 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
 def from_packets(decoder: PictureDecoder, packets: Sequence[Any], plan: PicturePlan, duration: float) -> list[Timed]:
     """Frames of a short stream, all of whose packets are here.
 
-    Key frames where there are enough of them; else evenly spaced frames, which costs decoding what lies between.
+    Key frames where there are enough of them; else evenly spaced frames, which costs decoding from the one before.
     """
     keys = [packet for packet in packets if packet.is_keyframe and not packet.is_corrupt]
-    if plan.sampling == "keyframes" and len(keys) >= plan.count:
+    if plan.sampling == "keyframes" and _enough([decoder.second(key) for key in keys], plan.count, duration):
         found = list(decoder.key_frames(spread(keys, plan.count)))
         if found:
             return found
-    return list(decoder.at_times(packets, evenly(plan.count, duration)))
+    targets = evenly(plan.count, duration)
+    found = [timed for run, wanted in _runs(decoder, packets, targets) for timed in decoder.at_times(run, wanted)]
+    return found or list(decoder.at_times(packets, targets))
+
+
+def _enough(keys: Sequence[float], count: int, duration: float) -> bool:
+    """Whether the key frames show the whole: as many as wanted, or at least two with one in the second half."""
+    return len(keys) >= count or (len(keys) >= ENOUGH and keys[-1] >= duration / 2)
+
+
+def _runs(
+    decoder: PictureDecoder, packets: Sequence[Any], targets: Sequence[float]
+) -> Iterator[tuple[Sequence[Any], list[float]]]:
+    """The packets from a key frame to the next, with the targets among them; those without any need no decoding.
+
+    Where times are missing or run backwards there is but one run: everything.
+    """
+    starts = [place for place, packet in enumerate(packets) if packet.is_keyframe and not packet.is_corrupt]
+    times = [decoder.second(packets[place]) - 1e-6 for place in starts]
+    if not starts or times != sorted(set(times)):
+        yield packets, list(targets)
+        return
+    ends = [*starts[1:], len(packets)]
+    bounds = [*times[1:], math.inf]
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        low = times[place] if place else -math.inf
+        wanted = [target for target in targets if low <= target < bounds[place]]
+        if wanted:
+            yield packets[start:end], wanted
 
 
 def from_seeks(decoder: PictureDecoder, media: Media, plan: PicturePlan, duration: float) -> list[Timed]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from avrec.errors import MediaError
 from avrec.media.container import FAILURES, Media, describe, open_media
 from avrec.media.location import locate
-from avrec.media.sample import Probe, Request, Sample
+from avrec.media.sample import ABSENT, Probe, Request, Sample
 from avrec.params import LimitsParams
 from avrec.schema import MEDIA
 
@@ -60,14 +60,15 @@ def probe_media(media: Media) -> Probe:
         media.no_video or (None if has_video else damage.get("video", "no picture can be decoded")),
         media.no_audio or (None if has_audio else damage.get("audio", "no sound can be decoded")),
     ]
-    reason = "; ".join(text for text in reasons if text) or None
-    return Probe(**{**probe.__dict__, "status": verdict(has_video, has_audio, reason), "reason": reason})
+    known = [text for text in reasons if text]
+    return replace(probe, status=verdict(has_video, has_audio, known), reason="; ".join(known) or None)
 
 
-def verdict(has_video: bool, has_audio: bool, reason: str | None) -> str:
+def verdict(has_video: bool, has_audio: bool, reasons: Iterable[str]) -> str:
+    """`ok` where all that a file has was read: a song misses nothing by having no picture."""
     if not (has_video or has_audio):
         return "refused"
-    return "partial" if reason else "ok"
+    return "partial" if set(reasons) - set(ABSENT.values()) else "ok"
 
 
 def _try_streams(media: Media) -> tuple[list[Any], dict[str, str]]:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 RATE = 16_000
 """Hz of every waveform; what YAMNet and the speech models hear."""
 
+ABSENT = {"video": "no picture", "audio": "no sound"}
+"""Why a modality is missing where a file never had it: a fact, not a defect."""
+
 Frames = npt.NDArray[np.uint8]
 Wave = npt.NDArray[np.float32]
 

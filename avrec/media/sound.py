@@ -17,6 +17,9 @@ from avrec.media.sample import RATE, Wave
 WINDOW_S = 10.0
 """Length of the windows that a long file is heard in."""
 
+TOGETHER = 1 << 15
+"""Samples that are resampled in one go: a frame at a time, most of the time would go into calls."""
+
 
 class SoundDecoder:
     """Collects windows of sound. Damage is remembered, not raised."""
@@ -32,12 +35,13 @@ class SoundDecoder:
 
     @property
     def full(self) -> bool:
-        return self._length >= self._limit
+        return self._heard * RATE >= self._limit
 
     def _open(self, start: float) -> None:
         self._resampler: Any | None = None
+        self._waiting = av.AudioFifo()
         self._pieces: list[Wave] = []
-        self._start, self._length = start, 0
+        self._start, self._heard = start, 0.0
 
     def feed(self, packet: Any) -> float:
         """Decodes one packet; the seconds of the current window so far."""
@@ -48,35 +52,40 @@ class SoundDecoder:
             except FAILURES as error:
                 if not isinstance(error, EOFError):
                     self._note(error)
-        return self._length / RATE
+        return self._heard
 
     def _take(self, frame: Any) -> None:
         frame.pts = None  # a gap in the times must not become silence, nor a jump back an error
+        self._heard += frame.samples / frame.sample_rate if frame.sample_rate else 0.0
         try:
-            self._keep(self._resample(frame))
+            self._waiting.write(frame)
         except ValueError:
-            # Rate or layout changed within the stream: finish with the old resampler, go on with a new one.
+            # Rate, layout or format changed within the stream: finish with the old resampler, go on with a new one.
             self._drain()
-            self._resampler = None
-            self._keep(self._resample(frame))
+            self._waiting.write(frame)
+        if self._waiting.samples >= TOGETHER:
+            self._resample()
 
-    def _resample(self, frame: Any) -> list[Any]:
+    def _resample(self) -> None:
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-        return list(self._resampler.resample(frame))
+        frame = self._waiting.read()
+        if frame is not None:
+            frame.pts = None
+            self._keep(self._resampler.resample(frame))
 
     def _drain(self) -> None:
-        if self._resampler is not None:
-            try:
-                self._keep(self._resampler.resample(None))
-            except FAILURES as error:
-                self._note(error)
+        """Brings out what waits and what the resampler holds back; the next frame meets new ones."""
+        try:
+            self._resample()
+            assert self._resampler is not None
+            self._keep(self._resampler.resample(None))
+        except FAILURES as error:
+            self._note(error)
+        self._waiting, self._resampler = av.AudioFifo(), None
 
     def _keep(self, frames: list[Any]) -> None:
-        for frame in frames:
-            piece = np.nan_to_num(frame.to_ndarray().reshape(-1).astype(np.float32), posinf=1.0, neginf=-1.0)
-            self._pieces.append(np.clip(piece, -8.0, 8.0))
-            self._length += len(piece)
+        self._pieces += [frame.to_ndarray().reshape(-1) for frame in frames]
 
     def close_window(self) -> None:
         """Ends the current window: drains decoder and resampler and keeps what there is."""
@@ -84,9 +93,9 @@ class SoundDecoder:
             self.feed(None)
         self._drain()
         self.stream.codec_context.flush_buffers()
-        if self._length:
-            wave = np.concatenate(self._pieces)[: self._limit]
-            self._waves.append(wave)
+        if any(len(piece) for piece in self._pieces):
+            wave = np.concatenate(self._pieces)[: self._limit].astype(np.float32)
+            self._waves.append(np.clip(np.nan_to_num(wave, posinf=1.0, neginf=-1.0), -8.0, 8.0))
             self._windows.append((self._start, len(wave)))
         self._open(0.0)
 

@@ -150,11 +150,12 @@ def test_a_folder_ends_in_a_row_a_file(clips: Path, tmp_path: Path) -> None:
     with (tmp_path / "out/report.csv").open(newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     assert {path: row["status"] for path, row in rows.items()} == {
-        "a.mp4": "ok", "b.mp4": "ok", "c.mp4": "ok", "sub/twin.mp4": "ok", "mute.mp4": "partial",
-        "blind.mp4": "partial", "broken.mp4": "refused", "empty.mp4": "refused", "out.mp4": "refused",
+        "a.mp4": "ok", "b.mp4": "ok", "c.mp4": "ok", "sub/twin.mp4": "ok", "mute.mp4": "ok",
+        "blind.mp4": "ok", "broken.mp4": "refused", "empty.mp4": "refused", "out.mp4": "refused",
     }  # fmt: skip
-    assert counts == {"ok": 4, "partial": 2, "refused": 3}
+    assert counts == {"ok": 6, "partial": 0, "refused": 3}
     assert rows["out.mp4"]["reason"] == "path leaves the media folder"
+    assert (rows["mute.mp4"]["reason"], rows["blind.mp4"]["reason"]) == ("no sound", "no picture")
     assert float(rows["a.mp4"]["seconds"]) > 0
     signals = pq.read_table(tmp_path / "out/signals.parquet")
     assert signals["item_id"].to_pylist()[:2] == ["a.mp4", "b.mp4"]
@@ -194,7 +195,7 @@ def test_a_new_clip_rewrites_its_partition_and_no_other(clips: Path, tmp_path: P
 def test_another_setting_rewrites_every_partition(clips: Path, tmp_path: Path) -> None:
     extract_folder(str(clips), tmp_path, params=PARAMS)
     before = digest(tmp_path / "visual/segments")
-    extract_folder(str(clips), tmp_path, params=FeaturesParams(visual=VisualParams(frames=2)))
+    extract_folder(str(clips), tmp_path, params=FeaturesParams(visual=VisualParams(frames=2, sampling="uniform")))
     after = digest(tmp_path / "visual/segments")
     full = {name for name in before if len(pq.read_table(tmp_path / "visual/segments" / name))}
     assert full and all(before[name] != after[name] for name in full)

@@ -30,7 +30,7 @@ def sample_of(path: Path, pictures: PicturePlan | None = None, sound: SoundPlan 
 
 
 def test_one_pass_gives_frames_and_sound(tmp_path: Path) -> None:
-    sample = sample_of(make_clip(tmp_path / "a.mp4", seconds=3.0), PicturePlan(6, 224), SoundPlan(120.0))
+    sample = sample_of(make_clip(tmp_path / "a.mp4", seconds=3.0), PicturePlan(6, 224, "uniform"), SoundPlan(120.0))
     assert sample.frames.shape == (6, 224, 224, 3)
     assert sample.frames.dtype == np.uint8
     assert np.all(np.diff(sample.frame_times) > 0)
@@ -71,7 +71,7 @@ def test_missing_streams_are_named(tmp_path: Path) -> None:
     blind = sample_of(make_clip(tmp_path / "a.mp4", picture=False), PicturePlan(2, 32), SoundPlan(9.0))
     assert mute.missing == {"audio": "no sound"}
     assert blind.missing == {"visual": "no picture"}
-    assert (mute.probe.status, blind.probe.status) == ("partial", "partial")
+    assert (mute.probe.status, blind.probe.status) == ("ok", "ok")
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
