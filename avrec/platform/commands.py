@@ -35,13 +35,14 @@ class Addresses:
     mlflow: str
 
 
-def up(detach: bool = False, demo: bool | None = None, dags: Path | None = None) -> int:
+def up(detach: bool = False, demo: bool | None = None, dags: Path | None = None, owner: int | None = None) -> int:
     """Starts the platform of this home, or finds the one that runs.
 
     Args:
         detach: Return as soon as everything answers; the platform goes on.
         demo: Whether this is a demo home, where `demo_approver` exists; None keeps what the home is.
         dags: Folder of DAG files; None is the project's.
+        owner: Detached: read end of a pipe; the platform stops when nobody holds its other end any more.
 
     Returns:
         The exit code: 0 when it ran (or, detached, runs) as it should.
@@ -54,7 +55,7 @@ def up(detach: bool = False, demo: bool | None = None, dags: Path | None = None)
         return _find_first(home)
     plan_file, environment = _prepare(home, dags or PROJECT / "dags", _mark_demo(home, demo))
     if detach:
-        return _start_detached(home, plan_file, environment)
+        return _start_detached(home, plan_file, environment, owner)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(PROJECT)
@@ -83,15 +84,15 @@ def _prepare(home: Path, dags: Path, demo: bool) -> tuple[Path, dict[str, str]]:
     return plan_file, config.environment(ports, dags, demo)
 
 
-def _start_detached(home: Path, plan_file: Path, environment: dict[str, str]) -> int:
+def _start_detached(home: Path, plan_file: Path, environment: dict[str, str], owner: int | None) -> int:
     log = home / "logs" / "platform.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     offset = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "avrec.platform.keeper", str(plan_file)],
+            [sys.executable, "-m", "avrec.platform.keeper", str(plan_file), *([] if owner is None else [str(owner)])],
             cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
+            start_new_session=True, pass_fds=() if owner is None else (owner,),
         )  # fmt: skip
     return _follow(home, log, offset, process)
 
@@ -225,6 +226,8 @@ def addresses() -> Addresses:
 def running_platform(home: Path, dags_folder: Path | None = None, demo: bool = False) -> Iterator[Addresses]:
     """A real platform in `home` for the length of a `with` block; the environment points to it meanwhile.
 
+    It also ends with this process, however that ends.
+
     Raises:
         PlatformError: it does not start.
     """
@@ -232,13 +235,16 @@ def running_platform(home: Path, dags_folder: Path | None = None, demo: bool = F
     os.environ["AVREC_HOME"] = str(home)
     for name in ("AVREC_AIRFLOW_URI", "AVREC_MLFLOW_URI"):
         os.environ.pop(name, None)
+    owner, held = os.pipe()
     try:
-        up(detach=True, demo=demo, dags=dags_folder)
+        up(detach=True, demo=demo, dags=dags_folder, owner=owner)
         where = addresses()
         os.environ.update(AVREC_AIRFLOW_URI=where.airflow, AVREC_MLFLOW_URI=where.mlflow, **config.mlflow_login())
         yield where
     finally:
         if is_running(home):
             down()
+        os.close(owner)
+        os.close(held)
         os.environ.clear()
         os.environ.update(saved)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -25,12 +26,13 @@ from avrec.platform.state import PlatformState, ProcessId, read_state, take_lock
 ALREADY_RUNS = 75  # EX_TEMPFAIL: somebody else holds the lock
 
 
-def keep(plan_file: Path, on_ready: Callable[[PlatformState], None] | None = None) -> int:
+def keep(plan_file: Path, on_ready: Callable[[PlatformState], None] | None = None, owner: int | None = None) -> int:
     """Runs the plan until it is told to stop; returns the exit code for this process.
 
     Args:
         plan_file: A file that `Plan.write` wrote.
         on_ready: Called once, when everything answers.
+        owner: Read end of a pipe; the plan is stopped when nobody holds its other end any more.
     """
     home = Path(Plan.read(plan_file).home)
     lock = take_lock(home)
@@ -50,7 +52,7 @@ def keep(plan_file: Path, on_ready: Callable[[PlatformState], None] | None = Non
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
-    code = _wait(child, home, on_ready)
+    code = _wait(child, home, on_ready, owner)
     end_descendants()
     os.close(write_end)
     if code < 0:
@@ -60,12 +62,18 @@ def keep(plan_file: Path, on_ready: Callable[[PlatformState], None] | None = Non
     return code if code >= 0 else 1
 
 
-def _wait(child: subprocess.Popen[bytes], home: Path, on_ready: Callable[[PlatformState], None] | None) -> int:
+def _wait(
+    child: subprocess.Popen[bytes], home: Path, on_ready: Callable[[PlatformState], None] | None, owner: int | None
+) -> int:
     while True:
         try:
             return child.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             reap(keep={child.pid})
+        if owner is not None and select.select([owner], [], [], 0)[0]:  # nothing is ever written: it was closed
+            print("avrec: the process this platform was started for has ended; it stops.", file=sys.stderr, flush=True)
+            child.send_signal(signal.SIGTERM)
+            owner = None
         if on_ready is not None and (state := read_state(home)) and state.ready:
             on_ready(state)
             on_ready = None
@@ -107,7 +115,7 @@ def mark_stopped(home: Path) -> None:
 
 
 def main() -> int:
-    return keep(Path(sys.argv[1]))
+    return keep(Path(sys.argv[1]), owner=int(sys.argv[2]) if len(sys.argv) > 2 else None)
 
 
 if __name__ == "__main__":

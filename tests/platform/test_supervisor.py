@@ -132,6 +132,29 @@ def test_a_signal_stops_everything(run: Callable[..., Running], tmp_path: Path, 
     assert {part.health for part in running.state.parts.values()} == {"stopped"}
 
 
+OWNER = """
+import os, subprocess, sys, time
+owner, held = os.pipe()
+keeper = [sys.executable, "-m", "avrec.platform.keeper", sys.argv[1], str(owner)]
+print(subprocess.Popen(keeper, pass_fds=[owner], start_new_session=True).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_owner_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    plan = run_folder(home) / "plan.json"
+    Plan(str(home), (web_server(tmp_path),)).write(plan)
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(plan)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    keeper = psutil.Process(int(owner.stdout.readline()))
+    wait_until(lambda: (state := read_state(home)) and state.ready)
+    family = [keeper, *keeper.children(recursive=True)]
+    owner.kill()
+    owner.communicate()
+    wait_until(lambda: all_gone(family))
+    assert not is_running(home)
+
+
 def test_a_killed_supervisor_leaves_nothing(run: Callable[..., Running], tmp_path: Path) -> None:
     parent, numbers = runaways(tmp_path)
     running = run(web_server(tmp_path), parent).until_ready()
