@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test docs drill up down lock clean
+.PHONY: help demo install check test docs drill up down lock clean audit
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -70,8 +70,19 @@ test: install ## The whole suite, as CI runs it
 docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
 	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"
 
-drill: install ## What takes too long for the tests: two workers, one of them killed
+drill: install ## What takes too long for the tests: two workers with one killed, a person erased, faults
 	$(BIN)/python -m tests.drills.two_workers
+	$(BIN)/python -m tests.drills.erasure
+
+# In an environment of its own: the tool must not change what it audits.
+AUDIT := .venv-audit
+$(AUDIT)/bin/pip-audit: requirements-audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-audit.txt
+	@touch $@
+
+audit: install $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the locked packages; fails as "not audited" where one was skipped
+	$(BIN)/python -m avrec.platform.audit $(AUDIT)/bin/pip-audit
 
 up: install ## Start Airflow and MLflow here; Ctrl-C stops them
 	@$(BIN)/avrec up
@@ -84,6 +95,7 @@ COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --
 lock: $(STAMPS)/uv ## Compile the locks anew after an edit of pyproject.toml (keeps what it can)
 	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --all-extras -o requirements.lock
 	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --extra platform -c requirements.lock -o requirements-scheduler.lock
+	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; echo 'pip-audit>=2.9,<3' | $(BIN)/$(subst pyproject.toml,-,$(COMPILE)) -o requirements-audit.txt
 
 clean: ## Remove the environment and caches; data, artifacts and var stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_K, LARGEST_K = 10, 1000
-LARGEST_BATCH, LARGEST_HISTORY = 1000, 10_000
+LARGEST_BATCH, LARGEST_HISTORY, LONGEST_ID = 1000, 10_000, 512
 _FIELDS = ("user_id", "history", "k", "filters")
 _FILTERS = ("media_types", "categories", "languages", "exclude")
 
@@ -53,8 +53,8 @@ class Request:
             raise DataError(f"request: unknown fields {unknown}; expected {list(_FIELDS)}.")
         user = values.get("user_id") if _given(values.get("user_id")) else None
         history = _strings("history", values.get("history"), LARGEST_HISTORY)
-        if user is not None and not isinstance(user, str):
-            raise DataError(f"user_id: expected a string, got {user!r:.80}.")
+        if user is not None and not (isinstance(user, str) and len(user) <= LONGEST_ID):
+            raise DataError(f"user_id: expected a string of at most {LONGEST_ID} characters, got {user!r:.80}.")
         return cls(user, history, _length(values.get("k")), _filter(values.get("filters")))
 
 
@@ -142,6 +142,8 @@ def _strings(name: str, value: Any, most: int) -> tuple[str, ...] | None:
     values = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
         raise DataError(f"{name}: expected a list of strings, got {value!r:.80}.")
+    if any(len(v) > LONGEST_ID for v in values):
+        raise DataError(f"{name}: expected strings of at most {LONGEST_ID} characters, got a longer one.")
     if len(values) > most:
         raise DataError(f"{name}: expected at most {most} entries, got {len(values)}.")
     return tuple(values)

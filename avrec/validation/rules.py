@@ -8,7 +8,8 @@ from avrec.params import ValidationParams
 from avrec.schema import EVENTS, LABELS, MEDIA_TYPES, TABLES
 from avrec.validation.gx import WARNING, Check
 
-LONGEST_TITLE, LONGEST_TEXT = 2_000, 20_000
+LONGEST_TITLE, LONGEST_TEXT, LONGEST_ID = 2_000, 20_000, 512
+MOST_TAGS, LONGEST_TAG = 200, 200
 LONGEST_DURATION_S = 7 * 24 * 3600.0
 LARGEST_WATCH_RATIO = 100.0
 
@@ -83,6 +84,10 @@ def _items(mostly: float, has_time: bool) -> TableRules:
             "is_published_by_as_of": _NOT_AFTER.format(column="published_at"),
             "media_path_stays_inside": "r.media_uri is null or not regexp_matches(r.media_uri, '(^|/)\\.\\.(/|$)')",
             "title_length": "length(r.title)",
+            "description_length": "length(r.description)",
+            "id_length": "length(r.item_id)",
+            "tags_are_few_and_short": f"r.tags is null or (len(r.tags) <= {MOST_TAGS} and "
+            f"coalesce(list_max(list_transform(r.tags, lambda t: length(t))), 0) <= {LONGEST_TAG})",
         },
         ("item_id", "media_type", "duration_s"),
         (
@@ -91,6 +96,17 @@ def _items(mostly: float, has_time: bool) -> TableRules:
             _member("media_type", MEDIA_TYPES, mostly),
             _between("duration_s", "duration_s is negative or longer than a week", mostly, 0.0, LONGEST_DURATION_S),
             _between("title_length", f"title is longer than {LONGEST_TITLE} characters", mostly, None, LONGEST_TITLE),
+            _between(
+                "description_length",
+                f"description is longer than {LONGEST_TEXT} characters",
+                mostly,
+                None,
+                LONGEST_TEXT,
+            ),
+            _between("id_length", f"item_id is longer than {LONGEST_ID} characters", mostly, None, LONGEST_ID),
+            _true(
+                "tags_are_few_and_short", f"more than {MOST_TAGS} tags, or one above {LONGEST_TAG} characters", mostly
+            ),
             _true("is_published_by_as_of", "published after the data set's as_of", mostly),
             _true("media_path_stays_inside", "media_uri leaves the media folder", mostly),
         ),

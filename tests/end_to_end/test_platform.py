@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from avrec.errors import PlatformError
 from avrec.platform.airflow import Airflow
+from avrec.platform.identity import password_of
 from avrec.recommend.publication import Publisher
 from avrec.registry import client as server
 from avrec.registry import promotion
@@ -139,3 +141,24 @@ def test_no_secret_is_in_a_log(platform: Platform) -> None:
         if log.is_file():
             text = log.read_text(errors="replace")
             assert not [p for p in passwords if p in text], log
+
+
+@pytest.mark.parametrize("user", ["viewer", "operator", "approver"])
+def test_people_read_in_mlflow_and_write_nothing(platform: Platform, user: str) -> None:
+    """An approval is a tag and a file there: whoever could write them could approve past Airflow."""
+    champion = promotion.champion()
+    base = f"{platform.where.mlflow}/api/2.0/mlflow"
+    tag = {"key": "avrec.approval", "value": "approved"}
+    writes = {
+        "registered-models/alias": {"name": server.MODEL, "alias": server.CHAMPION, "version": champion.version},
+        "model-versions/set-tag": {"name": server.MODEL, "version": champion.version, **tag},
+        "runs/set-tag": {"run_id": champion.run_id, **tag},
+        "runs/delete": {"run_id": champion.run_id},
+    }
+    login = (user, password_of(user))
+    read = {"params": {"name": server.MODEL}, "timeout": 60}
+    assert requests.get(f"{base}/registered-models/get", auth=login, **read).status_code == 200
+    assert requests.get(f"{base}/registered-models/get", **read).status_code == 401
+    for path, body in writes.items():
+        assert requests.post(f"{base}/{path}", json=body, auth=login, timeout=60).status_code == 403, path
+        assert requests.post(f"{base}/{path}", json=body, timeout=60).status_code == 401, path

@@ -9,7 +9,13 @@ import pytest
 
 from avrec.platform.doctor import locked_versions
 
-LOCKS = ("requirements.lock", "requirements-scheduler.lock", "requirements-weights.txt", "requirements-uv.txt")
+LOCKS = (
+    "requirements.lock",
+    "requirements-scheduler.lock",
+    "requirements-weights.txt",
+    "requirements-uv.txt",
+    "requirements-audit.txt",
+)
 
 
 @pytest.mark.parametrize("name", LOCKS)

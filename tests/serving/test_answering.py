@@ -135,6 +135,9 @@ def test_data_frames_with_gaps_are_understood(answerer: Answerer) -> None:
         ({"filters": "not json"}, "filters: expected an object"),
         ({"filters": ["x"]}, "filters: expected an object"),
         ({"users": ["u1"]}, "unknown fields"),
+        ({"user_id": "u" * 513}, "at most 512 characters"),
+        ({"history": ["i" * 513]}, "at most 512 characters"),
+        ({"filters": {"exclude": ["i" * 513]}}, "at most 512 characters"),
     ],
 )
 def test_a_wrong_request_names_its_field(answerer: Answerer, request_: dict[str, Any], match: str) -> None:

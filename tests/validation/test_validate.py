@@ -70,6 +70,25 @@ def test_an_impossible_interaction_is_quarantined_with_its_reason(
     result.raise_if_critical()
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"title": "x" * 2_001}, "title is longer than 2000"),
+        ({"description": "x" * 20_001}, "description is longer than 20000"),
+        ({"item_id": "x" * 513}, "item_id is longer than 512"),
+        ({"tags": ["t"] * 201}, "more than 200 tags"),
+        ({"tags": ["fine", "t" * 201]}, "one above 200 characters"),
+    ],
+)
+def test_texts_have_limits(tmp_path: Path, validator: Validator, changes: dict, reason: str) -> None:
+    largest = {"title": "x" * 2_000, "description": "x" * 20_000, "tags": ["t" * 200] * 200}
+    items = [*ITEMS, item(20, **largest), item(21) | changes]
+    valid, _ = validate(build(tmp_path / "raw", items, INTERACTIONS), tmp_path, validator)
+    assert valid.table("items")["item_id"].to_pylist() == [f"i{n}" for n in range(21)]
+    (row,) = quarantined(tmp_path, "items")
+    assert reason in row["reason"]
+
+
 def test_of_duplicates_the_first_stays(tmp_path: Path, validator: Validator) -> None:
     rows = [*INTERACTIONS, {**INTERACTIONS[7], "watch_ratio": 0.0}]
     valid, _ = validate(build(tmp_path / "raw", [*ITEMS, item(3, title="Again")], rows), tmp_path, validator)
