@@ -195,27 +195,96 @@ class FactorsParams(MatcherParams):
     confidence: Annotated[float, Field(ge=1)] = 20.0
 
 
-class TwoTowerParams(MatcherParams):
-    """The two towers. Fast enough for the demo on two cores; larger data get larger batches by themselves.
+class NetworkParams(MatcherParams):
+    """How a network is trained; the same for all that are.
 
-    `batch_size`: examples a step; raised where an epoch would take more than 64 steps.
-    `feature_dim`: principal components kept of each modality. `history`: newest likes a person is made of.
-    `fusion`: how id and modalities become one vector. `patience`: epochs without a better validation figure.
-    `modality_dropout`, `id_dropout`: shares left out in training, so that the towers learn to do without.
+    `strategy`: over which devices (`avrec.matching.strategies`). `precision`: of the products with all items, weights
+    and sums stay float32. `xla`: compile the loss. `deterministic`: the same bits every time, which DVC needs; without
+    it some operations are faster on GPUs. `patience`: epochs without a better validation figure.
     """
 
     dim: Positive = 64
-    feature_dim: Positive = 32
     history: Positive = 50
-    fusion: Literal["gated", "weighted", "attention", "bilinear", "concat"] = "gated"
     epochs: Positive = 30
     patience: Positive = 4
-    batch_size: Positive = 256
     learning_rate: Annotated[float, Field(gt=0)] = 0.003
     temperature: Annotated[float, Field(gt=0)] = 0.2
+    strategy: Literal["none", "mirrored", "multi_worker", "tpu"] = "none"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    xla: bool = False
+    deterministic: bool = True
+
+
+class FusedParams(NetworkParams):
+    """Of matchers that make an item of its id and its modalities.
+
+    `feature_dim`: principal components kept of each modality. `fusion`: how id and modalities become one vector.
+    `modality_dropout`, `id_dropout`: shares left out in training, so that the item tower learns to do without.
+    `loss`: a softmax over all items, or over those of the batch with logQ correction.
+    """
+
+    feature_dim: Positive = 32
+    fusion: Literal["gated", "weighted", "attention", "bilinear", "concat"] = "gated"
     modality_dropout: Share = 0.2
     id_dropout: Share = 0.3
     loss: Literal["full_softmax", "in_batch"] = "full_softmax"
+
+
+class TwoTowerParams(FusedParams):
+    """The two towers. Fast enough for the demo on two cores; larger data get larger batches by themselves.
+
+    `batch_size`: examples a step; raised where an epoch would take more than 64 steps. `history`: newest likes a
+    person is made of.
+    `hard_negatives`: with `in_batch`, so many more wrong answers a row: those that the towers of the epoch before put
+    highest (Xiong et al., "Approximate nearest neighbor negative contrastive learning", ICLR 2021).
+    """
+
+    batch_size: Positive = 256
+    hard_negatives: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _hard_negatives_are_missing_somewhere(self) -> TwoTowerParams:
+        if self.hard_negatives and self.loss != "in_batch":
+            raise ValueError("hard_negatives need loss 'in_batch': in a full softmax every item is a candidate already")
+        return self
+
+
+class SequenceParams(FusedParams):
+    """Attention over the order of likes.
+
+    `blocks`, `heads`: of the attention. `dropout`: share left out within it. `history`: likes that are looked at.
+    `batch_size`: people a step; raised where an epoch would take more than 64 steps.
+    """
+
+    enabled: bool = False
+    blocks: Annotated[int, Field(ge=1, le=8)] = 1
+    heads: Positive = 2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    batch_size: Positive = 128
+
+    @model_validator(mode="after")
+    def _heads_share_the_vector(self) -> SequenceParams:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
+        return self
+
+
+class GraphParams(NetworkParams):
+    """Propagation over likes and likeness.
+
+    `layers`: hops between people and items, as LightGCN counts them (3: item, person, item, person).
+    `neighbours`: most alike items an item hears from, by modality. `given`: share of a person's likes that is given in
+    training, the rest is to be found. `id_dropout`: share of the items that have only their neighbours, so that new
+    items are learned to be placed. `batch_size`: people a step.
+    """
+
+    enabled: bool = False
+    layers: Positive = 3
+    neighbours: Positive = 10
+    given: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    id_dropout: Share = 0.3
+    batch_size: Positive = 512
+    temperature: Annotated[float, Field(gt=0)] = 0.15
 
 
 class RankParams(Section):
@@ -235,6 +304,8 @@ class MatchingParams(Section):
     knowledge_graph: KnowledgeGraphParams = KnowledgeGraphParams()
     factors: FactorsParams = FactorsParams()
     two_tower: TwoTowerParams = TwoTowerParams()
+    graph: GraphParams = GraphParams()
+    sequence: SequenceParams = SequenceParams()
     rank: RankParams = RankParams()
 
 

@@ -31,6 +31,7 @@ class Settings:
         airflow_uri: Airflow API server (`AVREC_AIRFLOW_URI`).
         weights: Folder searched for pretrained weights before installed packages (`AVREC_WEIGHTS`).
         scratch: Folder of scratch checkouts, local to this worker (`AVREC_SCRATCH`).
+        checkpoint_seconds: Time between two checkpoints of a training (`AVREC_CHECKPOINT_SECONDS`, default 60).
         policy: What a version must show and who may approve it (`AVREC_POLICY`); None for mlflow/promotion.yaml.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     weights: Path | None
     scratch: Path
     policy: Path | None = None
+    checkpoint_seconds: float = 60.0
 
     @property
     def secrets(self) -> Path:
@@ -94,4 +96,5 @@ def settings() -> Settings:
         weights=Path(weights) if weights else None,
         scratch=Path(env.get("AVREC_SCRATCH") or home / "scratch"),
         policy=Path(policy) if policy else None,
+        checkpoint_seconds=float(env.get("AVREC_CHECKPOINT_SECONDS") or 60.0),
     )

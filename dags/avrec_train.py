@@ -26,7 +26,10 @@ start -> dataset -> validate -> split ----------+
                                                +-- Reject --> record_rejection
 """
 
-MATCHERS = ["popularity", "content", "ease", "two_tower", "ease_side", "item_knn", "factors", "knowledge_graph"]
+MATCHERS = [
+    "popularity", "content", "ease", "two_tower", "ease_side", "item_knn", "factors", "knowledge_graph", "graph",
+    "sequence",
+]  # fmt: skip
 SOURCES = ["demo", "folder", "mmrec", "movielens", "microlens"]
 HEAVY = {
     "train": "training",
@@ -88,6 +91,8 @@ OVERRIDES = """{{ dict({
   'matching.item_knn.enabled': 'item_knn' in params.matchers,
   'matching.factors.enabled': 'factors' in params.matchers,
   'matching.knowledge_graph.enabled': 'knowledge_graph' in params.matchers,
+  'matching.graph.enabled': 'graph' in params.matchers,
+  'matching.sequence.enabled': 'sequence' in params.matchers,
   'matching.two_tower.epochs': params.epochs,
   'matching.seed': params.seed,
   'recommend.k': params.k,

@@ -62,3 +62,13 @@ def _rounded(rows: npt.NDArray[Any], bits: int) -> tuple[npt.NDArray[np.float64]
     exponent = np.frexp(largest)[1]
     scale = np.ldexp(1.0, exponent - bits)
     return np.rint(values / scale[:, None]), scale
+
+
+def batched_dot(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> Floats:
+    """`left [n, a, k]` times the transposed `right [n, b, k]`, `[n, a, b]` float32; exact as `Exact.dot` is."""
+    bits = (MANTISSA - int(np.ceil(np.log2(max(left.shape[2], 2))))) // 2
+    (x, p), (y, q) = (_rounded(part.reshape(-1, part.shape[2]), bits) for part in (left, right))
+    product = x.reshape(left.shape) @ y.reshape(right.shape).transpose(0, 2, 1)
+    product *= p.reshape(len(left), -1, 1)
+    product *= q.reshape(len(right), 1, -1)
+    return product.astype(np.float32)

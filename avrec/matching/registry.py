@@ -12,15 +12,20 @@ from avrec.matching.data import Catalog
 from avrec.matching.ease import Ease
 from avrec.matching.ease_side import EaseSide
 from avrec.matching.factors import Factors
+from avrec.matching.graph import Graph
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.item_knn import ItemKnn
 from avrec.matching.knowledge_graph import KnowledgeGraph
 from avrec.matching.popularity import Popularity
+from avrec.matching.sequence import Sequence
 from avrec.matching.two_tower import TwoTower
 from avrec.params import MatchingParams
 
 MATCHERS: dict[str, type[Matcher]] = {
-    cls.name: cls for cls in (Popularity, Content, Ease, EaseSide, ItemKnn, Factors, KnowledgeGraph, TwoTower, Hybrid)
+    cls.name: cls
+    for cls in (
+        Popularity, Content, Ease, EaseSide, ItemKnn, Factors, KnowledgeGraph, TwoTower, Graph, Sequence, Hybrid,
+    )
 }
 """Every matcher; `hybrid` is made of the others."""
 

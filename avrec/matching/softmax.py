@@ -11,7 +11,7 @@ from avrec.matching.fusion import LOWEST
 
 def retrieval_logits(
     users: Any, items: Any, bias: Any, candidates: Any, target: Any, liked: Any, n_items: int,
-    temperature: float, log_q: Any = None,
+    temperature: float, log_q: Any = None, precision: str = "float32",
 ) -> Any:  # fmt: skip
     """Logits `[b, c]` of a softmax over candidates.
 
@@ -26,8 +26,9 @@ def retrieval_logits(
         temperature: Divides the cosines.
         log_q: Log of the probability with which each candidate was sampled `[c]` (Yi et al., "Sampling-bias-corrected
             neural modeling for large corpus item recommendations", RecSys 2019); None where all items are candidates.
+        precision: Of the product, see `products`.
     """
-    logits = tf.matmul(users, items, transpose_b=True) / temperature + bias[None, :]
+    logits = products(users, items, precision) / temperature + bias[None, :]
     if log_q is not None:
         logits -= log_q[None, :]
     return tf.where(accidental_hits(candidates, target, liked, n_items), LOWEST, logits)
@@ -48,7 +49,68 @@ def accidental_hits(candidates: Any, target: Any, liked: Any, n_items: int) -> A
     return (hit | same) & ~is_target
 
 
+def check_masked(logits: Any, hits: Any) -> None:
+    """Makes sure that accidental hits have no part in the softmax over `logits`, both `[b, c]`.
+
+    Raises:
+        InvalidArgumentError: one of them has a share above 0, and would be pushed away as if it were a wrong answer.
+    """
+    shares = tf.where(hits, tf.nn.softmax(logits), 0.0)
+    tf.debugging.assert_equal(tf.reduce_max(shares), 0.0, "accidental hits have a part in the softmax")
+
+
+def products(left: Any, right: Any, precision: str) -> Any:
+    """`left [b, dim]` times the transposed `right [c, dim]`, float32; `mixed_bfloat16` has factors of 8 bits."""
+    if precision == "float32":
+        return tf.matmul(left, right, transpose_b=True)
+    short = (tf.cast(x, tf.bfloat16) for x in (left, right))
+    return tf.cast(tf.matmul(*short, transpose_b=True), tf.float32)
+
+
 def retrieval_loss(logits: Any, target: Any, weight: Any) -> Any:
     """Weighted mean cross entropy, a scalar."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
     return tf.reduce_sum(losses * weight) / tf.reduce_sum(weight)
+
+
+def held_out(known: Any, given: float, seed: Any) -> tuple[Any, Any]:
+    """Parts each person's likes by chance into what is given and what is to be found, `[b, l]` float32 (1 or 0) each.
+
+    Whoever has two likes or more has at least one of both; a single like is to be found from nothing.
+
+    Args:
+        known: Where there is a like `[b, l]` bool.
+        given: Share of the likes that are given.
+        seed: Two integers.
+    """
+    chance = tf.random.stateless_uniform(tf.shape(known), seed)
+    width = tf.shape(known)[1]
+    first = tf.one_hot(tf.argmin(tf.where(known, chance, 2.0), axis=1), width)
+    last = tf.one_hot(tf.argmax(tf.where(known, chance, -1.0), axis=1), width)
+    mask = tf.cast(known, tf.float32)
+    kept = tf.maximum(tf.cast(chance < given, tf.float32), first) * (1.0 - last) * mask
+    return kept, mask - kept
+
+
+def known_from(logits: Any, liked: Any, kept: Any) -> Any:
+    """`logits [b, n_items]` with what was given taken out: likes `liked [b, l]` where `kept` (1 or 0) is 1."""
+    rows = tf.repeat(tf.range(tf.shape(liked)[0])[:, None], tf.shape(liked)[1], axis=1)
+    items = tf.minimum(liked, tf.shape(logits)[1] - 1)
+    places = tf.stack([tf.reshape(rows, [-1]), tf.reshape(items, [-1])], axis=1)
+    return tf.tensor_scatter_nd_add(logits, places, tf.reshape(kept * LOWEST, [-1]))
+
+
+def multinomial_loss(logits: Any, wanted: Any, weight: Any) -> Any:
+    """Mean cross entropy of a softmax over all items with several right answers a row, a scalar.
+
+    Each answer is judged as if it were the only one (Liang et al., "Variational autoencoders for collaborative
+    filtering", WWW 2018).
+
+    Args:
+        logits: `[b, n_items]`.
+        wanted: Item indices `[b, l]`.
+        weight: Of each answer `[b, l]`; 0 for what is none.
+    """
+    total = tf.reduce_logsumexp(logits, axis=1, keepdims=True)
+    losses = (total - tf.gather(logits, wanted, batch_dims=1)) * weight
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weight), 1.0)

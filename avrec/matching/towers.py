@@ -54,12 +54,18 @@ class ItemTower(keras.Model):  # type: ignore[misc]
             present: `[n, 1 + modalities]` float, the id first.
             seed: Two integers that decide what is left out; None outside training.
         """
-        vectors = [tf.gather(self.ids, rows)]
-        vectors += [tf.matmul(x, p) for x, p in zip(inputs, self.projections, strict=True)]
         if seed is not None:
             present = self._drop(present, seed)
-        fused = self.fusion.call(tf.stack(vectors, axis=1), present)
+        fused = self.fusion.call(self._parts(rows, inputs), present)
         return tf.math.l2_normalize(fused, axis=1, epsilon=1e-12), tf.gather(self.id_bias, rows) * present[:, 0]
+
+    def shares(self, rows: Any, inputs: list[Any], present: Any) -> Any:
+        """What id and modalities count in each item's vector `[n, 1 + modalities]`, as the fusion layer says."""
+        return self.fusion.mixing(self._parts(rows, inputs), present)
+
+    def _parts(self, rows: Any, inputs: list[Any]) -> Any:
+        vectors = [tf.matmul(x, p) for x, p in zip(inputs, self.projections, strict=True)]
+        return tf.stack([tf.gather(self.ids, rows), *vectors], axis=1)
 
     def _drop(self, present: Any, seed: Any) -> Any:
         """Leaves out ids and modalities at random, but never all that an item has."""
@@ -86,20 +92,19 @@ class UserTower(keras.Model):  # type: ignore[misc]
         return tf.math.l2_normalize(person, axis=1, epsilon=1e-12)
 
 
-def item_vectors(tower: ItemTower, rows: Any, inputs: list[Floats], present: Floats) -> tuple[Floats, Floats]:
-    """Runs the tower over any number of items in padded blocks, so that an item's bits depend on no other item."""
+def item_vectors(tower: ItemTower, rows: Any, inputs: list[Floats], present: Floats) -> tuple[Floats, Floats, Floats]:
+    """Vectors, biases and shares of any number of items, in padded blocks: an item's bits depend on no other item."""
     n = len(rows)
-    vectors, bias = [], []
+    parts: list[tuple[Floats, ...]] = []
     for start in range(0, n, BLOCK):
         missing = max(0, start + BLOCK - n)
         block = slice(start, start + BLOCK)
         padded = [np.pad(x[block], [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in (rows, *inputs, present)]
-        v, b = tower(tf.constant(padded[0]), [tf.constant(x) for x in padded[1:-1]], tf.constant(padded[-1]))
-        vectors.append(v.numpy()[: BLOCK - missing])
-        bias.append(b.numpy()[: BLOCK - missing])
-    if not vectors:
-        return np.zeros((0, tower.ids.shape[1]), np.float32), np.zeros(0, np.float32)
-    return np.concatenate(vectors), np.concatenate(bias)
+        asked = tf.constant(padded[0]), [tf.constant(x) for x in padded[1:-1]], tf.constant(padded[-1])
+        parts.append(tuple(x.numpy()[: BLOCK - missing] for x in (*tower(*asked), tower.shares(*asked))))
+    empty = np.zeros((0, tower.ids.shape[1]), np.float32), np.zeros(0, np.float32), np.zeros_like(present[:0])
+    vectors, bias, shares = (np.concatenate([e, *(p[i] for p in parts)]) for i, e in enumerate(empty))
+    return vectors, bias, shares
 
 
 def content_weights(tower: ItemTower) -> Arrays:

@@ -1,145 +1,116 @@
-"""Trains the two towers: batches, steps, early stopping. The same data and seed give the same weights."""
+"""Trains the two towers: batches, losses, hard negatives. The same data and seed give the same weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
+from avrec.matching.base import BLOCK
+from avrec.matching.checkpoints import Checkpoint, training_key
 from avrec.matching.data import Catalog, Floats, Interactions, Ints
-from avrec.matching.selection import SELECT_K, quality, selection_set
-from avrec.matching.softmax import retrieval_logits, retrieval_loss
-from avrec.matching.towers import ItemTower, UserTower, content_weights, item_vectors
+from avrec.matching.examples import Examples
+from avrec.matching.learner import Learner
+from avrec.matching.softmax import accidental_hits, check_masked, known_from, retrieval_logits, retrieval_loss
+from avrec.matching.stopping import fit_epochs
+from avrec.matching.tower_items import TowerItems
+from avrec.matching.towers import UserTower
 from avrec.params import TwoTowerParams
 
 if TYPE_CHECKING:
     from avrec.matching.two_tower import TwoTower
 
-MAX_LIKED = 200
-"""Liked items of one person, the newest, that are kept from counting as wrong answers."""
 
-MAX_STEPS = 64
-"""Steps an epoch takes at most. With a softmax over all items a step costs nearly the same whatever the batch."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Who liked what.
-
-    Attributes:
-        user, item: One row an example, int32; each pair once.
-        liked: By user the newest likes `[n_users, l]` int32, newest last, filled up in front with `n_items`.
-        log_q: Log of the share of the examples that are of each item `[n_items]` float32.
-    """
-
-    user: Ints
-    item: Ints
-    liked: Ints
-    log_q: Floats
-
-    @classmethod
-    def of(cls, train: Interactions, n_items: int) -> Examples:
-        likes = train.positives()
-        pairs = likes.user.astype(np.int64) * n_items + likes.item
-        newest = len(pairs) - 1 - np.unique(pairs[::-1], return_index=True)[1]
-        newest.sort()
-        user, item = likes.user[newest], likes.item[newest]
-        order = np.argsort(user, kind="stable")
-        counts = np.bincount(user, minlength=train.n_users)
-        width = int(min(max(counts.max(initial=1), 1), MAX_LIKED))
-        place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the user, oldest first
-        column = place - np.repeat(counts, counts) + width
-        liked = np.full((train.n_users, width), n_items, np.int32)
-        kept = column >= 0
-        liked[user[order][kept], column[kept]] = item[order][kept]
-        share = np.bincount(item, minlength=n_items) / max(len(item), 1)
-        return cls(user, item, liked, np.log(np.maximum(share, 1e-9)).astype(np.float32))
-
-    def batches(self, size: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
-        """Users and items in random order; the last batch is filled up from the first, so that shapes are equal."""
-        order = np.random.default_rng(seed).permutation(len(self.user))
-        size = min(max(size, -(-len(order) // MAX_STEPS)), len(order))
-        order = np.resize(order, -(-len(order) // size) * size)
-        for rows in order.reshape(-1, size):
-            yield self.user[rows], self.item[rows]
-
-
-class Trainer:
-    """The towers, their optimiser and one compiled step."""
+class TowerLearner(Learner):
+    """The towers and their loss."""
 
     def __init__(self, params: TwoTowerParams, seed: int, examples: Examples, inputs: list[Floats],
                  present: Floats) -> None:  # fmt: skip
-        n_items = len(present)
-        has_id = np.zeros(n_items, bool)
-        has_id[examples.item] = True
-        self.params, self.n_items, self.seed = params, n_items, seed
-        self.rows = np.where(has_id, np.arange(n_items), n_items).astype(np.int32)
-        self.inputs = inputs
-        self.present = np.hstack([has_id[:, None].astype(np.float32), present])
-        widths = [x.shape[1] for x in inputs]
-        dropouts = (params.id_dropout if inputs else 0.0, params.modality_dropout)
-        self.items = ItemTower(n_items, widths, params.dim, params.fusion, dropouts, seed)
-        self.users = UserTower(params.dim, seed)
-        self.optimizer = keras.optimizers.Adam(params.learning_rate)
-        self.variables = [*self.items.trainable_variables, *self.users.trainable_variables]
-        self.optimizer.build(self.variables)
+        super().__init__(params, seed)
+        self.params, self.n_items, self.examples = params, len(present), examples
+        with self.scope():
+            self.items = TowerItems(params, examples, inputs, present, seed)
+            self.users = UserTower(params.dim, seed)
+            self.compile([*self.items.variables, *self.users.trainable_variables], params.learning_rate)
         self.liked = tf.constant(examples.liked)
         self.log_q = tf.constant(examples.log_q)
-        self.step = tf.function(self._step)
-        self._tensors = [tf.constant(x) for x in (self.rows, self.present)]
-        self._inputs = [tf.constant(x) for x in inputs]
 
-    def _step(self, user: Any, item: Any, seed: Any) -> Any:
-        """One step of gradient descent on a batch; returns the loss."""
-        with tf.GradientTape() as tape:
-            loss = self.loss(user, item, seed)
-        gradients = tape.gradient(loss, self.variables)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        return loss
-
-    def loss(self, user: Any, item: Any, seed: Any) -> Any:
+    def loss(self, rows: tuple[Any, ...], seed: Any) -> Any:
         """Loss of a batch: of each like given the person's other likes."""
-        liked = tf.gather(self.liked, user)
-        others = tf.where(liked == item[:, None], self.n_items, liked)
-        history = others[:, -self.params.history :]
-        if self.params.loss == "full_softmax":
-            candidates, target, log_q = tf.range(self.n_items), item, None
-            needed, history_at, candidates_at = candidates, tf.minimum(history, self.n_items - 1), candidates
-        else:
-            candidates, target, log_q = item, tf.range(tf.shape(item)[0]), tf.gather(self.log_q, item)
-            asked = tf.concat([tf.reshape(tf.minimum(history, self.n_items - 1), [-1]), item], axis=0)
-            needed, places = tf.unique(asked)
-            history_at = tf.reshape(places[: -tf.shape(item)[0]], tf.shape(history))
-            candidates_at = places[-tf.shape(item)[0] :]
-        rows, present = (tf.gather(x, needed) for x in self._tensors)
-        vectors, bias = self.items(rows, [tf.gather(x, needed) for x in self._inputs], present, seed)
-        known = tf.cast(history < self.n_items, tf.float32)
-        people = self.users(tf.gather(vectors, history_at), known)
-        logits = retrieval_logits(
-            people, tf.gather(vectors, candidates_at), tf.gather(bias, candidates_at), candidates, target,
-            others, self.n_items, self.params.temperature, log_q,
-        )  # fmt: skip
+        logits, target = self.logits(rows, seed)
         return retrieval_loss(logits, target, tf.ones_like(target, tf.float32))
 
-    def epoch(self, examples: Examples, number: int) -> float:
-        """One pass over the examples; returns the mean loss."""
-        losses = [
-            self.step(tf.constant(user), tf.constant(item), tf.constant([self.seed + number, i]))
-            for i, (user, item) in enumerate(examples.batches(self.params.batch_size, self.seed * 1000 + number))
-        ]
-        return float(np.mean([loss.numpy() for loss in losses]))
+    def logits(self, rows: tuple[Any, ...], seed: Any) -> tuple[Any, Any]:
+        """Logits of the candidates `[b, c]`, and which of them is the right one `[b]`."""
+        user, item, hard = rows
+        others = self._others(user, item)
+        history = others[:, -self.params.history :]
+        known, history = tf.cast(history < self.n_items, tf.float32), tf.minimum(history, self.n_items - 1)
+        if self.params.loss == "full_softmax":
+            every = tf.range(self.n_items)
+            vectors, bias = self.items.of(every, seed)
+            people = self.users(tf.gather(vectors, history), known)
+            logits = retrieval_logits(people, vectors, bias, every, item, others, self.n_items,
+                                      self.params.temperature, precision=self.params.precision)  # fmt: skip
+            return logits, item
+        needed, (history, asked, harder) = _compact(history, item, hard)
+        vectors, bias = self.items.of(needed, seed)
+        people, target = self.users(tf.gather(vectors, history), known), tf.range(tf.shape(item)[0])
+        logits = retrieval_logits(people, tf.gather(vectors, asked), tf.gather(bias, asked), item, target, others,
+                                  self.n_items, self.params.temperature, tf.gather(self.log_q, item),
+                                  self.params.precision)  # fmt: skip
+        # Chosen, not sampled: there is no chance to correct for.
+        cosines = tf.einsum("bd,bhd->bh", people, tf.gather(vectors, harder))
+        wrong = cosines / self.params.temperature + tf.gather(bias, harder)
+        return tf.concat([logits, wrong], axis=1), target
+
+    def _others(self, user: Any, item: Any) -> Any:
+        """What people liked beside `item`, `[b, l]`, filled up with `n_items`."""
+        liked = tf.gather(self.liked, user)
+        return tf.where(liked == item[:, None], self.n_items, liked)
+
+    def check(self, rows: tuple[Any, ...], seed: Any) -> None:
+        user, item, _ = rows
+        full = self.params.loss == "full_softmax"
+        candidates = tf.range(self.n_items) if full else item
+        logits, target = self.logits(rows, seed)
+        hits = accidental_hits(candidates, target, self._others(user, item), self.n_items)
+        check_masked(logits[:, : tf.shape(hits)[1]], hits)
+
+    def batches(self, number: int) -> Iterator[tuple[Ints, ...]]:
+        hard = np.zeros((len(self.examples.liked), 0), np.int32)
+        if self.params.hard_negatives and number > 1:  # before the first epoch the towers know nothing
+            hard = self.mined()
+        seed = self.seed * 1000 + number
+        for user, item in self.examples.batches(self.params.batch_size, seed, self.replicas):
+            yield user, item, hard[user]
+
+    def mined(self) -> Ints:
+        """By person the items they did not like that the towers put highest now, `[n_people, hard_negatives]`."""
+        vectors, bias = (tf.constant(x) for x in self.items.arrays()[:2])
+        count = min(self.params.hard_negatives, max(self.n_items - self.liked.shape[1], 1))
+        found = []
+        for start in range(0, self.liked.shape[0], BLOCK):
+            liked = self.liked[start : start + BLOCK]
+            history = liked[:, -self.params.history :]
+            known, history = tf.cast(history < self.n_items, tf.float32), tf.minimum(history, self.n_items - 1)
+            scores = tf.matmul(self.users(tf.gather(vectors, history), known), vectors, transpose_b=True)
+            scores = known_from(
+                scores / self.params.temperature + bias, liked, tf.cast(liked < self.n_items, tf.float32)
+            )
+            found.append(tf.math.top_k(scores, count).indices.numpy())
+        hardest: Ints = np.concatenate(found).astype(np.int32)
+        return hardest
 
     def write_into(self, matcher: TwoTower) -> None:
-        """Hands the current weights to the matcher as arrays."""
-        matcher.vectors, matcher.bias = item_vectors(self.items, self.rows, self.inputs, self.present)
+        self.items.write_into(matcher)
         matcher.kernel, matcher.nobody = np.array(self.users.kernel), np.array(self.users.nobody)
-        matcher.content_weights = content_weights(self.items)
         matcher.prepare()
+
+
+LEARNED = ("vectors", "bias", "shares", "kernel", "nobody", "content_weights")
 
 
 def train_towers(
@@ -150,36 +121,15 @@ def train_towers(
     Returns:
         Loss and validation figures an epoch.
     """
-    keras.utils.set_random_seed(matcher.seed)
-    tf.config.experimental.enable_op_determinism()
-    params = matcher.params
     examples = Examples.of(train, len(catalog))
-    trainer = Trainer(params, matcher.seed, examples, *matcher.inputs(catalog))
-    judged = selection_set(train, validation)
-    last = params.epochs if judged or matcher.best_epoch is None else matcher.best_epoch
-    history: list[dict[str, float]] = []
-    best: tuple[float, int, dict[str, npt.NDArray[Any]]] | None = None
-    for number in range(1, last + 1 if len(examples.user) else 1):
-        history.append({"epoch": number, "loss": trainer.epoch(examples, number)})
-        if not judged:
-            continue
-        trainer.write_into(matcher)
-        figures = quality(matcher._score, judged)
-        history[-1].update({f"val_{name}": value for name, value in figures.items()})
-        if best is None or figures[f"ndcg@{SELECT_K}"] > best[0]:
-            best = figures[f"ndcg@{SELECT_K}"], number, _weights(matcher)
-        elif number - best[1] >= params.patience:
-            break
-    if best is None:
-        trainer.write_into(matcher)
-        matcher.best_epoch = len(history)
-    else:
-        matcher.best_epoch = best[1]
-        for name, value in best[2].items():
-            setattr(matcher, name, value)
-        matcher.prepare()
-    return history
+    learner = TowerLearner(matcher.params, matcher.seed, examples, *matcher.inputs(catalog))
+    checkpoint = Checkpoint(training_key(matcher, catalog, train, validation))
+    return fit_epochs(matcher, learner, LEARNED, train, validation, checkpoint)
 
 
-def _weights(matcher: TwoTower) -> dict[str, Any]:
-    return {name: getattr(matcher, name) for name in ("vectors", "bias", "kernel", "nobody", "content_weights")}
+def _compact(*items: Any) -> tuple[Any, list[Any]]:
+    """The different items of several arrays, and where among them each entry is."""
+    flat = [tf.reshape(part, [-1]) for part in items]
+    needed, places = tf.unique(tf.concat(flat, axis=0))
+    split = tf.split(places, [tf.size(part) for part in flat])
+    return needed, [tf.reshape(place, tf.shape(part)) for place, part in zip(split, items, strict=True)]

@@ -1,7 +1,8 @@
-"""Matchers that place people and items in one space: a person is made of what they liked, a score is a cosine."""
+"""Matchers that place people and items in one space: a score is a cosine over a temperature, and the item's bias."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,59 +16,84 @@ from avrec.matching.selection import liked_matrix
 
 
 class VectorMatcher(Matcher):
-    """Base: a person is a linear map of the mean of their newest likes; plain numpy over stored vectors.
+    """Base: plain numpy over stored vectors.
 
     Attributes:
         vectors: Unit vectors of the items `[n_items, dim]`.
         bias: Of the items `[n_items]`.
-        kernel: The linear map `[dim, dim]`.
-        nobody: Vector of people without any like `[dim]`.
-        history: Newest likes a person is made of.
-        temperature: Divides the cosines.
+        params: Has `history`, the newest likes a person is made of, and `temperature`, which divides the cosines.
     """
 
     exact_rows = True
     vectors: Floats
     bias: Floats
-    kernel: Floats
-    nobody: Floats
-    history: int
-    temperature: float
+    params: Any
 
-    def prepare(self) -> None:
-        """What scoring needs beside the weights; to be called whenever vectors or kernel changed."""
-        self._exact = Exact(self.vectors)
-        self._retrieval: Retrieval | None = None
-        # The map is linear in the likes, so each of them goes through it once, here.
-        self.likes = Exact(self.kernel.T).dot(self.vectors)
-
+    @abstractmethod
     def people(self, histories: Histories) -> Floats:
         """Unit vectors `[n, dim]` of the people with these histories."""
-        likes = liked_matrix(histories, len(self.vectors), self.history)
-        count = np.diff(likes.indptr).astype(np.float32)[:, None]
-        person = np.where(count > 0, (likes @ self.likes) / np.maximum(count, 1.0), self.nobody)
-        norms = np.sqrt((person * person).sum(axis=1, keepdims=True))
-        units: Floats = (person / np.maximum(norms, 1e-6)).astype(np.float32)
-        return units
+
+    @abstractmethod
+    def as_new(self) -> Floats | None:
+        """Vectors `[n_items, dim]` that the items would have had nobody met them; None where there is no content."""
+
+    def prepare(self) -> None:
+        """What scoring needs beside the weights; to be called whenever these changed."""
+        self._exact = Exact(self.vectors)
+        self._retrieval: Retrieval | None = None
+        self._new: Exact | None = None
 
     def _best(self, block: Histories, k: int, allowed: Mask | None, exact_block: bool) -> tuple[Longs, Floats]:
         if len(self.vectors) < max(LARGE, 2 * (k + MARGIN)):
             return super()._best(block, k, allowed, exact_block)
         self._check_items("histories.items", block.items)
         if self._retrieval is None:
-            self._retrieval = Retrieval(self.vectors, self.bias, self.temperature, self._exact)
+            self._retrieval = Retrieval(self.vectors, self.bias, self.params.temperature, self._exact)
         return self._retrieval.best(self.people(block), block, k, allowed)
 
     def _score(self, histories: Histories) -> Floats:
         scores = self._exact.dot(self.people(histories))
-        scores /= np.float32(self.temperature)
+        scores /= np.float32(self.params.temperature)
         scores += self.bias
         return scores
+
+    def _score_as_new(self, histories: Histories) -> Floats | None:
+        if self._new is None:
+            vectors = self.as_new()
+            if vectors is None:
+                return None
+            self._new = Exact(vectors)
+        scores = self._new.dot(self.people(histories))
+        scores /= np.float32(self.params.temperature)
+        return scores
+
+
+class MeanMatcher(VectorMatcher):
+    """Base: a person is a linear map of the mean of their newest likes.
+
+    Attributes:
+        kernel: The linear map `[dim, dim]`.
+        nobody: Vector of people without any like `[dim]`.
+    """
+
+    kernel: Floats
+    nobody: Floats
+
+    def prepare(self) -> None:
+        super().prepare()
+        # The map is linear in the likes, so each of them goes through it once, here.
+        self.likes = Exact(self.kernel.T).dot(self.vectors)
+
+    def people(self, histories: Histories) -> Floats:
+        likes = liked_matrix(histories, len(self.vectors), self.params.history)
+        count = np.diff(likes.indptr).astype(np.float32)[:, None]
+        person = np.where(count > 0, (likes @ self.likes) / np.maximum(count, 1.0), self.nobody)
+        return unit(person)
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
         reasons = Reasons.empty(items.shape)
         for row in range(len(items)):
-            liked = np.unique(histories.liked(row)[-self.history :])
+            liked = np.unique(histories.liked(row)[-self.params.history :])
             if not len(liked):
                 continue
             # The person is a sum over likes, so each like has its own share of the score.
@@ -77,3 +103,10 @@ class VectorMatcher(Matcher):
             reasons.kind[row, speaks] = REASON_KINDS.index("taste")
             reasons.item[row, speaks] = liked[cause][speaks]
         return reasons
+
+
+def unit(vectors: Floats) -> Floats:
+    """Vectors of length 1 along the last axis."""
+    norms = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    units: Floats = (vectors / np.maximum(norms, 1e-6)).astype(np.float32)
+    return units

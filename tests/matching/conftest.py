@@ -12,11 +12,15 @@ from avrec.matching.data import Catalog
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.loading import Split, validation_halves
 from avrec.matching.registry import SINGLE, build
-from avrec.params import MatchingParams, TwoTowerParams
+from avrec.params import GraphParams, MatchingParams, SequenceParams, TwoTowerParams
 
 from .planted import planted_catalog, planted_split
 
-PARAMS = MatchingParams(two_tower=TwoTowerParams(dim=16, epochs=6, patience=2, batch_size=128, learning_rate=0.01))
+NETWORK = {"dim": 16, "epochs": 6, "patience": 2, "learning_rate": 0.01}
+PARAMS = MatchingParams(
+    two_tower=TwoTowerParams(**NETWORK, batch_size=128), graph=GraphParams(**NETWORK, neighbours=5),
+    sequence=SequenceParams(**NETWORK, blocks=2, history=12, batch_size=32),
+)  # fmt: skip
 
 
 @dataclass

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from avrec.features.base import Features
-from avrec.matching.data import Catalog, Interactions
+from avrec.matching.base import Matcher
+from avrec.matching.data import Catalog, Histories, Interactions
 from avrec.matching.loading import Split
 
 DAY = 86_400
@@ -61,3 +62,14 @@ def planted_split(catalog: Catalog, users: int = 90, seed: int = 5) -> Split:
     return Split(
         whole.where(place < part[0]), whole.where((place >= part[0]) & (place < part[1])), whole.where(place >= part[1])
     )
+
+
+def new_items_in_order(matcher: Matcher, catalog: Catalog, split: Split) -> float:
+    """How often a new item of the topic somebody likes is put before a new item of another topic."""
+    met = np.isin(np.arange(len(catalog)), split.train.item)
+    wins = []
+    for topic in range(5):
+        same = catalog.category == topic
+        scores = matcher.score(Histories.of([np.flatnonzero(met & same)[:8].tolist()]))[0]
+        wins.append(scores[~met & same][:, None] > scores[~met & ~same][None, :])
+    return float(np.mean(np.concatenate([w.ravel() for w in wins])))

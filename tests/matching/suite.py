@@ -14,6 +14,7 @@ from avrec.matching.base import BLOCK, REASON_KINDS, Matcher
 from avrec.matching.data import Catalog, Histories, Interactions
 from avrec.matching.loading import val_histories
 from avrec.matching.registry import MATCHERS, load_matcher
+from avrec.params import NetworkParams
 
 from .conftest import World
 
@@ -56,7 +57,8 @@ class MatcherSuite:
 
         from .conftest import PARAMS
 
-        quick = PARAMS.model_copy(update={"two_tower": PARAMS.two_tower.model_copy(update={"epochs": 1})})
+        networks = {n: p for n, p in PARAMS if isinstance(p, NetworkParams)}
+        quick = PARAMS.model_copy(update={n: p.model_copy(update={"epochs": 1}) for n, p in networks.items()})
         names = SINGLE if self.name == Hybrid.name else (self.name,)
         members = {name: build(name, quick) for name in names}
         for member in members.values():

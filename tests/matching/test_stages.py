@@ -28,7 +28,7 @@ RUN = """
 import sys
 from avrec.params import load_params
 from pipelines import rank, refit, train
-more = ["ease_side", "item_knn", "factors", "knowledge_graph"]
+more = ["ease_side", "item_knn", "factors", "knowledge_graph", "graph", "sequence"]
 for names in (["popularity"], ["content"], ["ease"], ["two_tower"], more):
     sys.argv = ["train", *names]
     train.work(load_params())
