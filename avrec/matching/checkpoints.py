@@ -46,7 +46,7 @@ class Checkpoint:
         """Puts arrays and JSON values in the place of what was there; a kill leaves the old file or the new one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_suffix(f".{os.getpid()}.part")
-        save_arrays(aside, {**arrays, "info": np.array(json.dumps(info))})
+        save_arrays(aside, {**arrays, "info": np.array([json.dumps(info)])})
         aside.replace(self.path)
         self._written = time.monotonic()
 
@@ -60,7 +60,7 @@ class Checkpoint:
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             print(f"{self.path} cannot be read ({error}); training starts anew.", file=sys.stderr, flush=True)
             return None
-        info = json.loads(str(arrays.pop("info")))
+        info = json.loads(arrays.pop("info").item())
         print(f"going on after epoch {len(info['epochs'])} from {self.path}", file=sys.stderr, flush=True)
         return arrays, info
 

@@ -50,7 +50,8 @@ class FusedItems(VectorMatcher):
         self.seed = values.pop("seed", seed)
         self.params = self.params_class(**values)
 
-    def _project(self, catalog: Catalog, train: Interactions) -> None:
+    def look(self, catalog: Catalog, train: Interactions) -> None:
+        """Takes from the catalogue what does not need training: modalities and their projections."""
         liked = np.zeros(len(catalog), bool)
         liked[train.positives().item] = True
         self.modalities = tuple(name for name in MODALITIES if name in catalog.features)

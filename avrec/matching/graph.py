@@ -34,7 +34,7 @@ class Graph(MeanMatcher):
         own: What items hand to those that are like them `[n_items, dim]`.
         known: Items with a like in training `[n_items]` bool.
         logits: Of the modalities' importance `[modalities]`.
-        gain: Weight of likeness beside likes.
+        gain: Weight of likeness beside likes `[1]`.
     """
 
     name: ClassVar[str] = "graph"
@@ -42,7 +42,7 @@ class Graph(MeanMatcher):
     own: Floats
     known: Mask
     logits: Floats
-    gain: np.float32
+    gain: Floats
 
     def __init__(self, params: GraphParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         values = {**params.model_dump(exclude={"enabled"}), **(frozen or {})}
@@ -53,15 +53,19 @@ class Graph(MeanMatcher):
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         from avrec.matching.graph_training import train_graph
 
+        self.look(catalog, train)
+        epochs = train_graph(self, catalog, train, validation)
+        self.catalog = catalog
+        return FitReport(self.settings(), epochs, importance=self.importance)
+
+    def look(self, catalog: Catalog, train: Interactions) -> None:
+        """Takes from the catalogue what does not need training: modalities and who may be a neighbour."""
         known = np.zeros(len(catalog), bool)
         known[train.positives().item] = True
         self.modalities = tuple(name for name in MODALITIES if name in catalog.features)
         self.neighbourhoods = {
             name: Neighbourhood.of(catalog.features[name], known, self.params.neighbours) for name in self.modalities
         }
-        epochs = train_graph(self, catalog, train, validation)
-        self.catalog = catalog
-        return FitReport(self.settings(), epochs, importance=self.importance)
 
     @property
     def importance(self) -> dict[str, float]:
@@ -99,14 +103,14 @@ class Graph(MeanMatcher):
         arrays: Arrays = {
             "item_ids": id_array(self._require_fitted()), "vectors": self.vectors, "bias": self.bias, "own": self.own,
             "kernel": self.kernel, "nobody": self.nobody, "modalities": np.array(self.modalities, dtype=np.str_),
-            "logits": self.logits, "gain": np.array(self.gain, np.float32), "known": self.known,
+            "logits": self.logits, "gain": self.gain, "known": self.known,
         }  # fmt: skip
         return {**arrays, **{f"centre_{name}": near.centre for name, near in self.neighbourhoods.items()}}
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
         self.__init__(GraphParams(), frozen=settings)  # type: ignore[misc]
         self.kernel, self.nobody, self.logits = state["kernel"], state["nobody"], state["logits"]
-        self.gain, self.modalities = np.float32(state["gain"]), tuple(state["modalities"].tolist())
+        self.gain, self.modalities = state["gain"], tuple(state["modalities"].tolist())
         place = positions(state["item_ids"], catalog, self.name)
         arrays = {"vectors": np.float32, "own": np.float32, "bias": np.float32, "known": np.bool_}
         for name, dtype in arrays.items():

@@ -160,7 +160,7 @@ class GraphLearner(Learner):
         everyone, everything = tf.ones(tf.shape(self.liked)[0]), tf.ones(self.n_items)
         matcher.vectors, matcher.bias, matcher.own = (x.numpy() for x in self.items(everyone, everything))
         matcher.kernel, matcher.nobody = np.array(self.people.kernel), np.array(self.people.nobody)
-        matcher.logits, matcher.gain = np.array(self.items.logits), np.float32(np.array(self.items.gain))
+        matcher.logits, matcher.gain = np.array(self.items.logits), np.array(self.items.gain).reshape(1)
         matcher.known = self.items.known.numpy() > 0
         matcher.prepare()
 

@@ -105,4 +105,4 @@ class Learner(ABC):
     def restore(self, state: Arrays) -> None:
         """Becomes what `state` was taken from."""
         for i, variable in enumerate([*self.variables, *self.optimizer.variables]):
-            variable.assign(state[f"{i}"])
+            variable.assign(np.reshape(state[f"{i}"], variable.shape))

@@ -48,7 +48,7 @@ class Sequence(FusedItems):
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         from avrec.matching.sequence_training import train_sequence
 
-        self._project(catalog, train)
+        self.look(catalog, train)
         epochs = train_sequence(self, catalog, train, validation)
         self.catalog = catalog
         return FitReport(self.settings(), epochs, importance=self.importance)

@@ -35,7 +35,7 @@ class TwoTower(MeanMatcher, FusedItems):
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         from avrec.matching.two_tower_training import train_towers
 
-        self._project(catalog, train)
+        self.look(catalog, train)
         epochs = train_towers(self, catalog, train, validation)
         self.catalog = catalog
         return FitReport(self.settings(), epochs, importance=self.importance)

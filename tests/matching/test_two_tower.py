@@ -128,7 +128,7 @@ def test_towers_are_trained_with_any_fusion(world: World, fusion: str, tmp_path:
 def test_hard_negatives_are_what_the_towers_put_highest_and_nobody_liked(world: World) -> None:
     params = PARAMS.two_tower.model_copy(update={"loss": "in_batch", "hard_negatives": 3, "epochs": 2})
     matcher = TwoTower(params)
-    matcher._project(world.catalog, world.split.train)
+    matcher.look(world.catalog, world.split.train)
     examples = Examples.of(world.split.train, len(world.catalog))
     learner = TowerLearner(params, 7, examples, *matcher.inputs(world.catalog))
     learner.epoch(1)
