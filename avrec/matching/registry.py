@@ -24,7 +24,17 @@ from avrec.params import MatchingParams
 MATCHERS: dict[str, type[Matcher]] = {
     cls.name: cls
     for cls in (
-        Popularity, Content, Ease, EaseSide, ItemKnn, Factors, KnowledgeGraph, TwoTower, Graph, Sequence, Hybrid,
+        Popularity,
+        Content,
+        Ease,
+        EaseSide,
+        ItemKnn,
+        Factors,
+        KnowledgeGraph,
+        TwoTower,
+        Graph,
+        Sequence,
+        Hybrid,
     )
 }
 """Every matcher; `hybrid` is made of the others."""
