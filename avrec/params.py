@@ -137,9 +137,14 @@ class ContentParams(MatcherParams):
 
 
 class EaseParams(MatcherParams):
-    """`l2`: where the search on validation for the strength of regularisation starts."""
+    """`l2`: where the search on validation for the strength of regularisation starts. With more than `dense_items`
+    liked items only the nearest `neighbours` of each may explain it: memory grows with the items, not with their
+    square.
+    """
 
     l2: Annotated[float, Field(gt=0)] = 100.0
+    dense_items: Annotated[int, Field(ge=0)] = 30_000
+    neighbours: Positive = 200
 
 
 class ItemKnnParams(MatcherParams):

@@ -10,6 +10,9 @@ from scipy import linalg, sparse
 
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
+from avrec.matching.ease_sparse import sparse_weights
+from avrec.matching.loading import EvaluationSet
+from avrec.matching.neighbours import likes_of, packed, placed
 from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
 from avrec.params import EaseParams
 
@@ -25,7 +28,8 @@ class Ease(Matcher):
     """Item-item weights `B` that reconstruct each person's likes from the others, with an empty diagonal.
 
     `B = I - P / diag(P)` with `P = (X'X + l2 I)^-1`. `l2` is looked for on validation, up or down from the value in
-    params by factors of 3; without validation it is taken as it is. Items without likes score 0.
+    params by factors of 3; without validation it is taken as it is. Items without likes score 0. With more than
+    `dense_items` liked items `B` is sparse (`avrec.matching.ease_sparse`): `neighbours` weights an item.
     """
 
     name: ClassVar[str] = "ease"
@@ -33,14 +37,19 @@ class Ease(Matcher):
 
     def __init__(self, params: EaseParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         self.l2: float = frozen["l2"] if frozen else params.l2
+        self.dense_items, self.neighbours = params.dense_items, params.neighbours
+        self.weights: Any  # dense or CSR, [n_active, n_active]
 
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         liked = train.positives()
         self.active = np.unique(liked.item).astype(np.int64)
-        gram = gram_matrix(liked, self.active)
-        judged = selection_set(train, validation)
-        trials: list[dict[str, float]] = []
         self.catalog = catalog
+        judged = selection_set(train, validation)
+        if len(self.active) > self.dense_items:
+            tried = self._fit_sparse(likes_of(liked, len(catalog)), judged)
+            return FitReport(self.settings(), trials=tried)
+        gram = gram_matrix(liked, self.active)
+        trials: list[dict[str, float]] = []
 
         def attempt(l2: float) -> tuple[float, Floats]:
             self.weights = ease_weights(gram, l2)
@@ -53,6 +62,20 @@ class Ease(Matcher):
             best = self._search(attempt, best)
         self.weights = best[1]
         return FitReport(self.settings(), trials=trials)
+
+    def _fit_sparse(self, likes: Any, judged: EvaluationSet | None) -> list[dict[str, float]]:
+        """One pass over the items for all values that are tried."""
+        l2s = [round(self.l2 * STEP**power, 6) for power in ((0, 1, -1, 2, -2) if judged else (0,))]
+        best, trials = None, []
+        for l2, weights in zip(l2s, sparse_weights(likes[:, self.active], l2s, self.neighbours), strict=True):
+            self.weights = weights
+            value = quality(self._score, judged)[f"ndcg@{SELECT_K}"] if judged else 0.0
+            trials.append({"l2": l2, f"ndcg@{SELECT_K}": value})
+            if best is None or value > best[0]:
+                best, self.l2 = (value, weights), l2
+        assert best is not None
+        self.weights = best[1]
+        return trials if judged else []
 
     def _search(self, attempt: Any, best: tuple[float, Floats]) -> tuple[float, Floats]:
         start, left = self.l2, TRIALS - 1
@@ -72,7 +95,7 @@ class Ease(Matcher):
         catalog = self._require_fitted()
         scores = np.zeros((len(histories), len(catalog)), np.float32)
         likes = liked_matrix(histories, len(catalog))[:, self.active]
-        scores[:, self.active] = likes @ self.weights
+        scores[:, self.active] = _dense(likes @ self.weights)
         return scores
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
@@ -85,7 +108,7 @@ class Ease(Matcher):
             columns = np.flatnonzero(place[items[row]] >= 0)
             if not len(liked) or not len(columns):
                 continue
-            parts = self.weights[np.ix_(place[liked], place[items[row, columns]])]
+            parts = _dense(self.weights[np.ix_(place[liked], place[items[row, columns]])])
             best = parts.argmax(axis=0)
             speaks = parts[best, np.arange(len(columns))] > 0
             reasons.kind[row, columns[speaks]] = REASON_KINDS.index("watched")
@@ -94,16 +117,28 @@ class Ease(Matcher):
 
     def _state(self) -> Arrays:
         ids = id_array(self._require_fitted())[self.active]
-        return {"item_ids": ids, "weights": self.weights}
+        return {
+            "item_ids": ids,
+            **(packed(self.weights) if sparse.issparse(self.weights) else {"weights": self.weights}),
+        }
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
-        self.l2 = settings["l2"]
+        self.l2, self.dense_items = settings["l2"], len(catalog)
         place = positions(state["item_ids"], catalog, self.name)
         order = np.argsort(place)  # a column order that fits the catalogue's keeps equal scores in index order
-        self.active, self.weights = place[order], state["weights"][np.ix_(order, order)]
+        self.active = place[order]
+        if "weights" in state:
+            self.weights = state["weights"][np.ix_(order, order)]
+        else:
+            self.neighbours, self.dense_items = settings["neighbours"], 0
+            self.weights = placed(state, np.argsort(order), len(order))
 
     def settings(self) -> dict[str, Any]:
-        return {"l2": self.l2}
+        return {"l2": self.l2, **({"neighbours": self.neighbours} if len(self.active) > self.dense_items else {})}
+
+
+def _dense(values: Any) -> Any:
+    return values.toarray() if sparse.issparse(values) else values
 
 
 def gram_matrix(liked: Interactions, active: Longs) -> Floats:
