@@ -30,8 +30,9 @@ REASONS = {
 }  # fmt: skip
 """Kinds of links, and the reason that a path of one step over each of them is."""
 
-GRID = {"popularity": (0.0, 0.2, 0.4), **{kind: (0.0, 0.1, 0.3, 1.0) for kind in REASONS if kind != PERSON}}
-"""Values that are tried on validation, after the ones in params; of kinds that the catalogue knows."""
+GRID = {"popularity": (0.0, 0.2, 0.4), **{kind: (0.03, 0.1, 0.3, 1.0) for kind in REASONS if kind != PERSON}}
+"""Values that are tried on validation, after the ones in params; of kinds that the catalogue knows. Never 0: few of the
+people that judge liked something new, and what is new is reached over these links alone."""
 
 
 @dataclass(frozen=True)
