@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from playwright.sync_api import Browser
 
 from avrec.platform.airflow import Airflow
 from avrec.platform.commands import Addresses, running_platform
@@ -66,6 +67,16 @@ def asked(platform: Platform) -> tuple[str, str]:
     airflow = Airflow("operator")
     run = airflow.trigger(TRAIN, {"items_per_shard": 100})
     return run, airflow.wait_for_approval(TRAIN, run, LIMIT_S, print)
+
+
+@pytest.fixture
+def chromium(request: pytest.FixtureRequest) -> Browser | None:
+    """The browser, or None where none is installed: then the same is asked through REST."""
+    try:
+        found: Browser = request.getfixturevalue("browser")
+    except pytest.skip.Exception:
+        return None
+    return found
 
 
 def left_of(home: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from avrec.errors import PlatformError
 from avrec.platform.airflow import Airflow
@@ -21,6 +22,7 @@ from avrec.registry import client as server
 from avrec.registry import promotion
 from avrec.registry.approval import read_record
 from avrec.schema import MODALITIES
+from tests.end_to_end.clicking import answer, signed_in
 from tests.end_to_end.conftest import LIMIT_S, RECOMMEND, TRAIN, Platform
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(2400)]
@@ -66,13 +68,21 @@ def test_an_answer_without_a_reason_decides_nothing(platform: Platform, asked: t
     assert promotion.champion() is None
 
 
-def test_an_approver_approves_and_the_champion_moves(platform: Platform, asked: tuple[str, str]) -> None:
+def test_an_approver_approves_by_clicking_and_the_champion_moves(
+    platform: Platform, asked: tuple[str, str], chromium: Browser | None
+) -> None:
     run, task = asked
     operator = Airflow("operator")
     clear = {"dry_run": False, "dag_run_id": run, "task_ids": [task], "include_downstream": True, "only_failed": False}
     operator.request("POST", f"/dags/{TRAIN}/clearTaskInstances", clear)
     assert operator.wait_for_approval(TRAIN, run, LIMIT_S) == task
-    Airflow("approver").answer(TRAIN, run, task, "Approve", {"reason": REASON})
+    if chromium is None:
+        Airflow("approver").answer(TRAIN, run, task, "Approve", {"reason": REASON})
+    else:
+        page = signed_in(chromium, platform.where.airflow, "approver", password_of("approver"))
+        shown = answer(page, platform.where.airflow, "Promote version", "Approve", REASON)
+        page.close()
+        assert not [word for word in ("challenger", "popularity", "ease", "cold_all") if word not in shown.lower()]
     states = platform.finish(TRAIN, run)
     assert states["record_rejection"] == "skipped"
     champion = promotion.champion()

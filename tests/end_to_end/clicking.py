@@ -1,0 +1,41 @@
+"""What a person does in Airflow's own page, in a real Chromium."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 60_000
+
+
+def signed_in(browser: Browser, airflow: str, user: str, password: str) -> Page:
+    """A page of Airflow after signing in."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(airflow)
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Dags").wait_for()
+    return page
+
+
+def answer(page: Page, airflow: str, subject: str, option: str, reason: str) -> str:
+    """Opens the question under Required Actions, writes a reason and presses the button; the text that was shown.
+
+    Args:
+        page: As `signed_in` gives it.
+        airflow: Address of Airflow.
+        subject: How the question begins.
+        option: Approve or Reject.
+        reason: What to write.
+    """
+    page.goto(f"{airflow}/required_actions")
+    page.get_by_role("link", name=subject).first.click()
+    button = page.get_by_role("button", name=option, exact=True)
+    button.wait_for()
+    assert button.is_disabled()  # without a reason there is no answer
+    shown = page.locator("main, #root").first.inner_text()
+    page.locator("#element_reason").fill(reason)
+    button.click()
+    button.wait_for(state="hidden")
+    return shown
