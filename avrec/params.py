@@ -293,10 +293,16 @@ class GraphParams(NetworkParams):
 
 
 class RankParams(Section):
-    """The hybrid: a blend learned on validation only."""
+    """The hybrid: a blend learned on validation only.
+
+    `candidates`: items each matcher proposes to learn from. `l2`: pull towards equal say of all matchers, about as
+    strong as so many people. `new_share`: share of the first 20 places, on average over people, that is kept for items
+    nobody has met; less where validation cannot bear it, more where people liked more of them.
+    """
 
     candidates: Positive = 200
-    l2: Annotated[float, Field(gt=0)] = 1.0
+    l2: Annotated[float, Field(gt=0)] = 10.0
+    new_share: Annotated[float, Field(ge=0, le=0.5)] = 0.15
 
 
 class MatchingParams(Section):

@@ -77,6 +77,8 @@ class Matcher(ABC):
 
     Attributes:
         uses_features: Whether the vectors of the catalogue matter; if so the stage `train` makes a shuffled twin.
+        knows_new: Whether an item's score is the same whether or not anybody met it. From such matchers the hybrid
+            learns what to make of new items, of which validation has too few.
         exact_rows: Whether `_score` gives a row the same bits in a block of any size (`avrec.matching.exact`). Blocks
             of those that do not promise it are padded to `BLOCK` rows.
         twin_seed: Set for a twin: it sees the features of the catalogue shuffled among items with this seed.
@@ -84,6 +86,7 @@ class Matcher(ABC):
 
     name: ClassVar[str]
     uses_features: ClassVar[bool] = False
+    knows_new: ClassVar[bool] = False
     exact_rows: bool = False
     catalog: Catalog | None = None
     twin_seed: int | None = None

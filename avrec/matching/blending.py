@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
 from avrec.matching.base import BLOCK, top_k
-from avrec.matching.data import Floats, Histories, Ints
+from avrec.matching.data import Floats, Histories, Ints, Mask
 from avrec.matching.loading import EvaluationSet
 
 Doubles = npt.NDArray[np.float64]
@@ -38,7 +38,8 @@ class Choices:
     starts: npt.NDArray[np.int64]
 
 
-def collect(columns: Columns, single: list[int], judged: EvaluationSet, candidates: int, seed: int) -> Choices:
+def collect(columns: Columns, single: list[int], judged: EvaluationSet, candidates: int, seed: int,
+            among: Mask | None = None) -> Choices:  # fmt: skip
     """Candidates of each person: the best of each matcher, the truth, and a sample that stands for the rest.
 
     Args:
@@ -47,6 +48,7 @@ def collect(columns: Columns, single: list[int], judged: EvaluationSet, candidat
         judged: People and what they liked.
         candidates: How many each of them proposes.
         seed: Of the sample.
+        among: `[n_items]` bool, the items that compete, truth included; None for all.
     """
     rng = np.random.default_rng(seed)
     parts = []
@@ -54,7 +56,7 @@ def collect(columns: Columns, single: list[int], judged: EvaluationSet, candidat
         histories = judged.histories.slice(start, min(start + BLOCK, len(judged.truth)))
         values = columns(histories)
         for row, truth in enumerate(judged.truth[start : start + BLOCK]):
-            items, offset = _candidates(values[row][:, single], histories.seen(row), truth, candidates, rng)
+            items, offset = _candidates(values[row][:, single], histories.seen(row), truth, candidates, rng, among)
             parts.append((values[row, items], offset, np.isin(items, truth) / len(truth)))
     lengths = [len(part[1]) for part in parts]
     return Choices(
@@ -66,10 +68,10 @@ def collect(columns: Columns, single: list[int], judged: EvaluationSet, candidat
 
 
 def _candidates(
-    scores: Floats, seen: Ints, truth: Ints, candidates: int, rng: np.random.Generator
+    scores: Floats, seen: Ints, truth: Ints, candidates: int, rng: np.random.Generator, among: Mask | None
 ) -> tuple[npt.NDArray[np.int64], Doubles]:
     n_items = len(scores)
-    unseen = np.ones(n_items, bool)
+    unseen = np.ones(n_items, bool) if among is None else among.copy()
     unseen[seen] = False
     if n_items <= candidates + SAMPLED:
         items = np.flatnonzero(unseen)
@@ -85,14 +87,16 @@ def _candidates(
     return np.concatenate([sure_items, drawn]), np.r_[np.zeros(len(sure_items)), np.full(len(drawn), weight)]
 
 
-def fit_blend(choices: Choices, l2: float, lower: Doubles) -> Doubles:
+def fit_blend(choices: Choices, l2: float, lower: Doubles, centre: Doubles | None = None) -> Doubles:
     """Weights `[p]` of the softmax that makes the choices likeliest; convex, so it has one answer.
 
     Args:
         choices: At least one person.
-        l2: Strength of the pull towards 0.
+        l2: Strength of the pull towards `centre`; as strong as so many people at one unit of distance.
         lower: Smallest weight allowed, by column; `-inf` for none.
+        centre: Where few people lead to, `[p]`; 0 by default.
     """
+    prior = np.zeros(choices.columns.shape[1]) if centre is None else centre
     n = len(choices.starts)
     lengths = np.diff(np.r_[choices.starts, len(choices.offset)])
     columns = choices.columns.astype(np.float64)
@@ -104,11 +108,26 @@ def fit_blend(choices: Choices, l2: float, lower: Doubles) -> Doubles:
         odds = np.exp(logits - np.repeat(top, lengths))
         total = np.add.reduceat(odds, choices.starts)
         chosen = wanted @ weights + choices.share @ choices.offset / n
-        value = np.mean(top + np.log(total)) - chosen + l2 / (2 * n) * weights @ weights
-        gradient = (odds / np.repeat(total, lengths)) @ columns / n - wanted + l2 / n * weights
+        away = weights - prior
+        value = np.mean(top + np.log(total)) - chosen + l2 / (2 * n) * away @ away
+        gradient = (odds / np.repeat(total, lengths)) @ columns / n - wanted + l2 / n * away
         return float(value), gradient
 
     bounds = [(None if low == -np.inf else low, None) for low in lower]
-    found = optimize.minimize(loss, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = optimize.minimize(loss, np.maximum(prior, lower), jac=True, method="L-BFGS-B", bounds=bounds)
     weights: Doubles = found.x
+    return weights
+
+
+def equal_say(choices: Choices, members: int | None = None) -> Doubles:
+    """Weights `[p]` where the first `members` columns (all by default) have the same, and the others none.
+
+    One number can be learned from few people: it is what the blend falls back to where there are not enough for more.
+    """
+    p = choices.columns.shape[1]
+    members = p if members is None else members
+    summed = choices.columns[:, :members].sum(axis=1, keepdims=True)
+    each = fit_blend(replace(choices, columns=summed), 1.0, np.zeros(1))[0]
+    weights = np.zeros(p)
+    weights[:members] = each
     return weights

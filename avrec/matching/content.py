@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from avrec.features.base import Features
-from avrec.matching.base import BLOCK, MODALITY_REASONS, REASON_KINDS, FitReport, Matcher, Reasons
+from avrec.matching.base import MODALITY_REASONS, REASON_KINDS, FitReport, Matcher, Reasons
+from avrec.matching.blending import collect, equal_say, fit_blend
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
 from avrec.matching.exact import Exact
 from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
@@ -20,21 +20,33 @@ FUSED = "fused"
 TINY = 1e-9
 """Vectors that are shorter point nowhere."""
 
-CHOICES = (0.0, 0.5, 1.0)
-"""Weights a block may get when they are chosen on validation; 1 for one block at least."""
+CANDIDATES = 200
+"""Items each block proposes when the weights of the blocks are learned."""
+
+DIGITS = 4
+"""Weights are rounded, so that the last bits of a sum do not make another model."""
+
+WHITENING = 0.5
+"""How far directions of a modality are brought to equal length: 0 leaves them, 1 makes noise as loud as the rest."""
+
+FLOOR = 0.01
+"""Share of the mean variance that is added to each direction, so that those without any are not blown up."""
 
 
 class Content(Matcher):
     """Cosine similarity between items and the profile of what a person liked, block by block.
 
     Blocks are the modalities and `fused`, all present modalities of an item side by side. Vectors are centred on the
-    mean of the training items and have unit length; the profile is the mean over the newest `profile_size` likes. A
-    modality that an item lacks contributes nothing: with centred vectors that is neither for nor against it. The
-    weights of the blocks are chosen on validation from a small grid; without validation all are 1.
+    mean of the training items, whitened half-way and have unit length; the profile is the mean over the newest
+    `profile_size` likes. A modality that an item lacks contributes nothing: with centred vectors that is neither for
+    nor against it. The weights of the blocks are those of a softmax over items (`avrec.matching.blending`), which
+    learns from the rank of every validation like and not only from the few that reach a list; without validation all
+    are 1. The scores of an item do not depend on whether anybody met it.
     """
 
     name: ClassVar[str] = "content"
     uses_features: ClassVar[bool] = True
+    knows_new: ClassVar[bool] = True
     exact_rows = True
 
     def __init__(self, params: ContentParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
@@ -45,20 +57,23 @@ class Content(Matcher):
         trained = np.zeros(len(catalog), bool)
         trained[train.item] = True
         self.centres = {name: centre_of(f, trained) for name, f in sorted(catalog.features.items())}
+        self.bases = {name: _whitening(f, trained) for name, f in sorted(catalog.features.items())}
         self._prepare(catalog)
+        self.catalog = catalog
         judged = selection_set(train, validation)
         trials: list[dict[str, float]] = []
         if judged and len(self.blocks) > 1:
-            self.weights, trials = self._choose(judged)
+            self.weights = self._choose(judged)
+            value = quality(self._score, judged)[f"ndcg@{SELECT_K}"]
+            trials.append({**self.weights, f"ndcg@{SELECT_K}": value})
         else:
             self.weights = {name: self.weights.get(name, 1.0) for name in self.blocks}
-        self.catalog = catalog
         return FitReport(self.settings(), trials=trials)
 
     def _prepare(self, catalog: Catalog) -> None:
         """Unit vectors of each modality; statistics come from training, so new items change nothing."""
         have = [name for name in MODALITIES if name in self.centres and name in catalog.features]
-        self.units = {name: units_of(catalog.features[name], self.centres[name]) for name in have}
+        self.units = {name: units_of(catalog.features[name], self.centres[name], self.bases[name]) for name in have}
         self._exact = {name: Exact(units) for name, units in self.units.items()}
         present = sum((catalog.features[name].present.astype(np.float32) for name in have), np.float32(0.0))
         # An item's fused vector is its unit vectors side by side over the root of their number: of unit length too.
@@ -69,20 +84,17 @@ class Content(Matcher):
         """Names of the blocks that the catalogue has vectors for."""
         return [*self.units, *([FUSED] if len(self.units) > 1 else [])]
 
-    def _choose(self, judged: Any) -> tuple[dict[str, float], list[dict[str, float]]]:
-        names, n_items = self.blocks, len(self.share)
-        grid = [w for w in product(CHOICES, repeat=len(names)) if max(w) == 1.0]
-        parts = [
-            self._block_scores(judged.histories.slice(i, min(i + BLOCK, len(judged.truth))), n_items)
-            for i in range(0, len(judged.truth), BLOCK)
-        ]
-        trials = []
-        for weights in grid:
-            scores = (_combine(blocks, weights) for blocks in parts)
-            value = quality(lambda _, rest=scores: next(rest), judged)[f"ndcg@{SELECT_K}"]  # type: ignore[misc]
-            trials.append({**dict(zip(names, weights, strict=True)), f"ndcg@{SELECT_K}": value})
-        best = int(np.argmax([trial[f"ndcg@{SELECT_K}"] for trial in trials]))
-        return dict(zip(names, grid[best], strict=True)), trials
+    def _choose(self, judged: Any) -> dict[str, float]:
+        def columns(histories: Histories) -> Floats:
+            return np.stack(self._block_scores(histories, len(self.share)), axis=2)
+
+        names = self.blocks
+        choices = collect(columns, list(range(len(names))), judged, CANDIDATES, seed=0)
+        found = fit_blend(choices, 1.0, np.zeros(len(names)), equal_say(choices))
+        # Only the proportions matter; if nothing spoke for what was liked, all say the same.
+        largest = found.max()
+        shares = found / largest if largest > TINY else np.ones(len(names))
+        return {name: round(float(share), DIGITS) for name, share in zip(names, shares, strict=True)}
 
     def _block_scores(self, histories: Histories, n_items: int) -> list[Floats]:
         likes = liked_matrix(histories, n_items, self.profile_size)
@@ -140,11 +152,15 @@ class Content(Matcher):
         return parts
 
     def _state(self) -> Arrays:
-        return {f"centre_{name}": centre for name, centre in self.centres.items()}
+        return {
+            **{f"centre_{name}": centre for name, centre in self.centres.items()},
+            **{f"basis_{name}": basis for name, basis in self.bases.items()},
+        }
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
         self.profile_size, self.weights = settings["profile_size"], settings["weights"]
-        self.centres = {name.removeprefix("centre_"): value for name, value in state.items()}
+        self.centres = {n.removeprefix("centre_"): v for n, v in state.items() if n.startswith("centre_")}
+        self.bases = {name: state[f"basis_{name}"] for name in self.centres}
         self._prepare(catalog)
 
     def settings(self) -> dict[str, Any]:
@@ -153,15 +169,30 @@ class Content(Matcher):
 
 def centre_of(features: Features, trained: Mask) -> Floats:
     """Mean vector `[dim]` of the training items that have this modality; of all that have it where none has."""
-    rows = features.present & trained
-    rows = rows if rows.any() else features.present
-    centre: Floats = features.normalised()[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+    centre: Floats = _known(features, trained).mean(axis=0).astype(np.float32)
     return centre
 
 
-def units_of(features: Features, centre: Floats) -> Floats:
-    centred = np.where(features.present[:, None], features.normalised() - centre, 0.0).astype(np.float32)
-    return _unit_rows(centred)
+def units_of(features: Features, centre: Floats, basis: Floats | None = None) -> Floats:
+    """Centred vectors of unit length `[n_items, dim]`, whitened where a `basis` is given; zero where not present."""
+    centred = features.normalised() - centre
+    vectors = centred if basis is None else Exact(basis).dot(centred)  # the basis is symmetric
+    return _unit_rows(np.where(features.present[:, None], vectors, 0.0).astype(np.float32))
+
+
+def _whitening(features: Features, trained: Mask) -> Floats:
+    """Symmetric map `[dim, dim]` that brings the directions of the training items half-way to equal length."""
+    known = _known(features, trained)
+    centred = known - known.mean(axis=0)
+    values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    scale = (np.maximum(values, 0.0) / max(values.mean(), TINY) + FLOOR) ** (-WHITENING / 2)
+    basis: Floats = ((axes * scale) @ axes.T).astype(np.float32)
+    return basis
+
+
+def _known(features: Features, trained: Mask) -> npt.NDArray[np.float64]:
+    rows = features.present & trained
+    return features.normalised()[rows if rows.any() else features.present].astype(np.float64)
 
 
 def _unit_rows(vectors: Floats) -> Floats:

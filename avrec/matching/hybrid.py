@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from avrec.errors import DataError
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
-from avrec.matching.blending import collect, fit_blend
+from avrec.matching.blending import Doubles
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
+from avrec.matching.exposure import sample_people
+from avrec.matching.hybrid_learning import keep_share, learn
 from avrec.matching.selection import quality, selection_set
 from avrec.params import RankParams
 
@@ -22,6 +25,8 @@ FRESH_DAYS = 7.0
 OWN = ("popular", "fresh")
 """Columns that are not a matcher's score."""
 
+Weights = dict[str, dict[str, float]]
+
 DIGITS = 6
 """Weights are rounded, so that the last bits of a sum do not make another model."""
 
@@ -29,10 +34,13 @@ DIGITS = 6
 class Hybrid(Matcher):
     """Scores are a weighted sum of the members' scores, popularity and freshness.
 
-    Each member's scores are standardised over the catalogue, person by person. Items without training interactions
-    have weights of their own and an offset, since members that know only ids are silent about them. The weights are
-    those of a softmax over items, fitted on validation people by convex optimisation (`avrec.matching.blending`); a
-    member's weight is never negative. Fit the members first.
+    Each member's scores are standardised over the catalogue, person by person. The weights are those of a softmax over
+    items, fitted on validation people by convex optimisation (`avrec.matching.blending`); a member's weight is never
+    negative, and where few people speak the members have equal say. Fit the members first.
+
+    Items without training interactions have weights of their own, since members that know only ids are silent about
+    them. An offset gives new items their share of the lists (`avrec.matching.exposure`). How all this is learned is in
+    `avrec.matching.hybrid_learning`.
 
     Args:
         params: Section `matching.rank`.
@@ -50,7 +58,8 @@ class Hybrid(Matcher):
             raise DataError("hybrid: no matcher is enabled; switch one on in params.yaml under matching.")
         self.members = dict(sorted(members.items()))
         self.params, self.seed = params, seed
-        self.weights: dict[str, dict[str, float]] = frozen["weights"] if frozen else {}
+        self.weights: Weights = deepcopy(frozen["weights"]) if frozen else {}
+        self.share: float = frozen["share"] if frozen else params.new_share
         if frozen and sorted(self.members) != frozen["members"]:
             raise DataError(f"hybrid: its weights are for {frozen['members']}, the members are {list(self.members)}.")
 
@@ -62,26 +71,28 @@ class Hybrid(Matcher):
         self.warm[train.item] = True
         self.now = int(train.timestamp.max(initial=0))
         self._prepare(catalog)
+        self.people = sample_people(train, self.seed)
         judged = selection_set(train, validation)
         if judged:
-            self.weights = self._learn(judged)
-        elif not self.weights:
-            self.weights = self._equal()
+            learn(self, judged)
+        else:
+            self.weights = self.weights or self.named(self.equal_weights, self.equal_weights)
+            keep_share(self)
         return FitReport(self.settings())
 
     def cross_fitted(self, train: Interactions, validation: Interactions) -> dict[str, float]:
         """Figures on validation where nobody is judged by weights that saw them: fit on one half, judge the other."""
         from avrec.matching.loading import validation_halves
 
-        final, halves = self.weights, validation_halves(validation, self.seed + 1)
+        final, halves = (self.weights, self.share), validation_halves(validation, self.seed + 1)
         figures, counts = [], []
-        for learn, judge in (halves, halves[::-1]):
-            learnt, judged = selection_set(train, learn), selection_set(train, judge)
+        for half, other in (halves, halves[::-1]):
+            learnt, judged = selection_set(train, half), selection_set(train, other)
             if learnt and judged:
-                self.weights = self._learn(learnt)
+                learn(self, learnt)
                 figures.append(quality(self.score, judged))
                 counts.append(len(judged.truth))
-        self.weights = final
+        self.weights, self.share = final
         return {name: float(np.average([f[name] for f in figures], weights=counts)) for name in (figures or [{}])[0]}
 
     @property
@@ -103,41 +114,29 @@ class Hybrid(Matcher):
             (fresh if self.now > 0 else np.zeros(len(catalog))).astype(np.float32),
         ]
 
-    def _values(self, histories: Histories) -> list[Floats]:
+    def values(self, histories: Histories) -> list[Floats]:
         """Columns `[n, n_items]`, in order."""
         scores = [_standardised(member._score(histories), name) for name, member in self.members.items()]
         return scores + [np.broadcast_to(own, scores[0].shape) for own in self.own]
 
-    def _separated(self, histories: Histories) -> Floats:
-        """Columns for known items, columns for new ones, and the offset of new ones, `[n, n_items, 2 p + 1]`."""
-        values = np.stack(self._values(histories), axis=2)
-        warm = self.warm[None, :, None]
-        cold = np.broadcast_to(~warm, (*values.shape[:2], 1))
-        return np.concatenate([values * warm, values * ~warm, cold], axis=2, dtype=np.float32)
+    # Weights ----------------------------------------------------------------------------------------------------------
 
-    # Learning ---------------------------------------------------------------------------------------------------------
+    @property
+    def equal_weights(self) -> list[float]:
+        """Without validation every member has the same say."""
+        return [1.0] * len(self.members) + [0.0] * len(OWN)
 
-    def _learn(self, judged: Any) -> dict[str, dict[str, float]]:
-        p = len(self._columns)
-        single = [i + half for i in range(len(self.members)) for half in (0, p)]
-        choices = collect(self._separated, single, judged, self.params.candidates, self.seed)
-        lower = np.array(([0.0] * len(self.members) + [-np.inf] * len(OWN)) * 2 + [-np.inf])
-        # New items are equally popular: their offset says it already.
-        choices.columns[:, p + self._columns.index("popular")] = 0.0
-        found = fit_blend(choices, self.params.l2, lower)
-        return self._named([round(float(w), DIGITS) for w in found])
+    def named(self, known: Sequence[float] | Doubles, new: Sequence[float] | Doubles) -> Weights:
+        """Weights of known and of new items by column; new ones are not raised yet."""
+        parts = [
+            {name: round(float(w), DIGITS) for name, w in zip(self._columns, each, strict=True)}
+            for each in (known, new)
+        ]
+        return {"known": parts[0], "new": {**parts[1], "offset": 0.0}}
 
-    def _equal(self) -> dict[str, dict[str, float]]:
-        """Without validation: every member the same say."""
-        each = [1.0] * len(self.members) + [0.0] * len(OWN)
-        return self._named(each + each + [0.0])
-
-    def _named(self, weights: list[float]) -> dict[str, dict[str, float]]:
-        p = len(self._columns)
-        return {
-            "known": dict(zip(self._columns, weights[:p], strict=True)),
-            "new": {**dict(zip(self._columns, weights[p : 2 * p], strict=True)), "offset": weights[2 * p]},
-        }
+    def raise_new(self, offset: float) -> None:
+        """Sets what is added to the scores of new items."""
+        self.weights["new"]["offset"] = round(offset, DIGITS)
 
     # Using ------------------------------------------------------------------------------------------------------------
 
@@ -145,10 +144,17 @@ class Hybrid(Matcher):
         """Weight of a column for each item `[n_items]`."""
         return np.where(self.warm, self.weights["known"][column], self.weights["new"][column]).astype(np.float32)
 
+    def score_as_new(self, histories: Histories) -> Floats:
+        """Scores `[n, n_items]` with the weights of new items for all, before they are raised."""
+        total = np.zeros((len(histories), len(self.warm)), np.float32)
+        for column, values in zip(self._columns, self.values(histories), strict=True):
+            total += np.float32(self.weights["new"][column]) * values
+        return total
+
     def _score(self, histories: Histories) -> Floats:
         total = np.zeros((len(histories), len(self.warm)), np.float32)
         total += np.where(self.warm, 0.0, self.weights["new"]["offset"]).astype(np.float32)
-        for column, values in zip(self._columns, self._values(histories), strict=True):
+        for column, values in zip(self._columns, self.values(histories), strict=True):
             total += self._column_weights(column) * values
         return total
 
@@ -156,7 +162,7 @@ class Hybrid(Matcher):
         rows = np.arange(len(items))[:, None]
         parts = {
             column: self._column_weights(column)[items] * values[rows, items]
-            for column, values in zip(self._columns, self._values(histories), strict=True)
+            for column, values in zip(self._columns, self.values(histories), strict=True)
         }
         # What is popular lately and what has always been are one reason; to be less liked than most is none.
         parts["popular"] = parts["popular"] + parts.pop("popularity", np.float32(0.0))
@@ -183,7 +189,7 @@ class Hybrid(Matcher):
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
         self.params, self.seed = RankParams(**settings["params"]), settings["seed"]
-        self.weights, self.now = settings["weights"], settings["now"]
+        self.weights, self.share, self.now = settings["weights"], settings["share"], settings["now"]
         known = positions(state["item_ids"], catalog, self.name)
         self.popular, self.warm = np.zeros(len(catalog), np.float32), np.zeros(len(catalog), bool)
         self.popular[known], self.warm[known] = state["popular"], state["warm"]
@@ -191,7 +197,8 @@ class Hybrid(Matcher):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "members": list(self.members), "weights": self.weights, "now": self.now, "seed": self.seed,
+            "members": list(self.members), "weights": deepcopy(self.weights), "share": self.share, "now": self.now,
+            "seed": self.seed,
             "params": self.params.model_dump(mode="json"),
         }  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from avrec.matching.base import BLOCK, Matcher, mask_scores
-from avrec.matching.data import Floats, Histories, Interactions, Ints
+from avrec.matching.data import Floats, Histories, Interactions, Ints, Mask
 from avrec.matching.loading import EvaluationSet, evaluation_set
 
 SELECT_K = 20
@@ -27,6 +27,15 @@ def selection_set(train: Interactions, validation: Interactions | None) -> Evalu
     judged = evaluation_set(train, validation)
     n = min(len(judged.truth), MAX_USERS)
     return EvaluationSet(judged.histories.slice(0, n), judged.truth[:n]) if n else None
+
+
+def restricted(judged: EvaluationSet, items: Mask) -> EvaluationSet:
+    """The same with only what was liked among some items `[n_items]` bool; people without any are left out."""
+    truth = [row[items[row]] for row in judged.truth]
+    kept = [row for row, left in enumerate(truth) if len(left)]
+    people = judged.histories
+    liked, seen = ([part(row).tolist() for row in kept] for part in (people.liked, people.seen))
+    return EvaluationSet(Histories.of(liked, seen, people.user[kept].tolist()), [truth[row] for row in kept])
 
 
 def ranks(scores: Floats, histories: Histories, truth: Sequence[Ints]) -> list[Ints]:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from avrec.matching.base import twin_catalog
-from avrec.matching.content import Content
+from avrec.matching.content import WHITENING, Content
 from avrec.matching.data import Histories
 from avrec.matching.loading import evaluation_set
 from avrec.matching.selection import validation_quality
@@ -52,6 +53,28 @@ def test_items_of_the_future_do_not_move_the_centre(world: World) -> None:
     altered = type(features)("visual", shifted, features.present)
     moved.fit(world.catalog.with_features({"visual": altered}), world.split.train)
     np.testing.assert_array_equal(moved.centres["visual"], matcher.centres["visual"])
+
+
+def test_a_loud_direction_does_not_drown_the_others(world: World) -> None:
+    rng, features = np.random.default_rng(0), world.catalog.features["visual"]
+    noise = rng.normal(size=(len(world.catalog), 1)) * rng.normal(size=(1, features.dim))
+    louder = type(features)("visual", (features.vectors + 3 * noise).astype(np.float32), features.present)
+    figures = []
+    for whitening in (0.0, WHITENING):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("avrec.matching.content.WHITENING", whitening)
+            matcher = alone(World(world.catalog.with_features({"visual": louder}), world.split), "visual")
+        figures.append(validation_quality(matcher, world.split.train, world.split.val)["ndcg@20"])
+    assert figures[1] > 1.1 * figures[0], figures
+
+
+def test_a_block_of_noise_has_little_say(world: World) -> None:
+    audio = world.catalog.features["audio"]
+    noise = np.random.default_rng(1).normal(size=audio.vectors.shape).astype(np.float32)
+    features = {**world.catalog.features, "audio": type(audio)("audio", noise, audio.present)}
+    matcher = Content(ContentParams())
+    matcher.fit(world.catalog.with_features(features), world.split.train, world.split.val)
+    assert matcher.weights["audio"] < 0.2 < max(matcher.weights["visual"], matcher.weights["text"])
 
 
 def test_reasons_add_up_to_the_score(world: World) -> None:
