@@ -108,6 +108,12 @@ def import_(
 
 
 @data.command()
+def ingest() -> None:
+    """Take every batch that waits in the inbox (AVREC_INBOX), exactly once, and get its features ready."""
+    _pipeline("pipelines.ingest", "all")
+
+
+@data.command()
 def checkout(
     version: Annotated[str, typer.Argument(help="Run id, git commit, or dataset version of a published row.")],
     into: Annotated[Path, typer.Option(help="New folder for it.")] = Path("checkout"),
@@ -183,6 +189,21 @@ def recommend(
     from avrec.serving.local import print_recommendations
 
     print_recommendations(user, history.split(",") if history else None, k, version)
+
+
+# Watching -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def monitor() -> None:
+    """Look at data, champion and tables; write the page, tell what is out of bounds."""
+    _pipeline("pipelines.monitor", "all")
+
+
+@app.command()
+def overview() -> None:
+    """Write the page to begin with: champion, tables, drift, what waits for a person."""
+    _pipeline("pipelines.overview")
 
 
 # Models ---------------------------------------------------------------------------------------------------------

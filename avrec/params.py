@@ -376,6 +376,39 @@ class PrivacyParams(Section):
         return self
 
 
+class IngestParams(Section):
+    """What is taken from the inbox, and how much of it starts a training run.
+
+    `max_rejected` is the share of a batch's rows, table by table, above which the batch is refused whole.
+    A training run starts once `min_interactions` or `min_items` are new since the last one that was started.
+    """
+
+    max_rejected: Share = 0.5
+    min_interactions: Positive = 1000
+    min_items: Positive = 20
+
+
+class MonitorParams(Section):
+    """What is watched, and from where on a person is told.
+
+    `window_days` is how much of the newest data is compared with everything before; `min_rows` is the least on either
+    side that says anything. Distances are effect sizes, not p-values, which any large log makes small: the population
+    stability index of a column, and the AUC with which a linear classifier tells new vectors from old ones.
+    """
+
+    window_days: Positive = 7
+    min_rows: Positive = 50
+    max_psi: Annotated[float, Field(gt=0)] = 0.25
+    max_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.75
+    max_data_age_days: Annotated[float, Field(gt=0)] = 3.0
+    max_champion_age_days: Annotated[float, Field(gt=0)] = 30.0
+    min_coverage: Share = 0.1
+    max_gini: Share = 0.95
+    min_lift: Annotated[float, Field(ge=0)] = 1.0
+    max_skew: Share = 0.05
+    retrain: bool = True
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -387,6 +420,8 @@ class Params(Section):
     evaluation: EvaluationParams = EvaluationParams()
     recommend: RecommendParams = RecommendParams()
     privacy: PrivacyParams = PrivacyParams()
+    ingest: IngestParams = IngestParams()
+    monitor: MonitorParams = MonitorParams()
 
 
 def parse_params(values: Any, origin: str = "params.yaml") -> Params:

@@ -25,6 +25,8 @@ class Settings:
         feature_store: fsspec URL of the content-addressed feature store (`AVREC_FEATURE_STORE`).
         imports: fsspec URL of the imported snapshots (`AVREC_IMPORTS`).
         receipts: fsspec URL of the receipts of erasures (`AVREC_RECEIPTS`); must outlive every backup.
+        inbox: Folder or fsspec URL in which batches of new data arrive (`AVREC_INBOX`).
+        media: Folder or fsspec URL of the media of ingested items, by content hash (`AVREC_MEDIA`).
         publications: fsspec URL of the published Parquet tables (`AVREC_PUBLICATIONS`).
         tables_url: SQLAlchemy URL of the published SQL table (`AVREC_TABLES_URL`).
         mlflow_uri: MLflow tracking server (`AVREC_MLFLOW_URI`).
@@ -42,6 +44,8 @@ class Settings:
     feature_store: str
     imports: str
     receipts: str
+    inbox: str
+    media: str
     publications: str
     tables_url: str
     mlflow_uri: str
@@ -89,6 +93,8 @@ def settings() -> Settings:
         feature_store=env.get("AVREC_FEATURE_STORE") or str(home / "features"),
         imports=env.get("AVREC_IMPORTS") or str(home / "imports"),
         receipts=env.get("AVREC_RECEIPTS") or str(home / "receipts"),
+        inbox=env.get("AVREC_INBOX") or str(home / "inbox"),
+        media=env.get("AVREC_MEDIA") or str(home / "media"),
         publications=env.get("AVREC_PUBLICATIONS") or str(home / "publications"),
         tables_url=env.get("AVREC_TABLES_URL") or f"sqlite:///{home / 'tables.db'}",
         mlflow_uri=env.get("AVREC_MLFLOW_URI") or "http://127.0.0.1:5000",

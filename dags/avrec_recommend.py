@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag
-from avrec_common import CHAMPION, TASK_DEFAULTS, Step
+from avrec_common import CHAMPION, TABLE, TASK_DEFAULTS, Step
 
 FLOW = """
 every day ------+
@@ -30,11 +30,17 @@ FORM = {
                      description="Number of a registered version. Empty: the champion. An earlier one brings its table "
                                  "back; what is in force meanwhile is kept."),
     "data_run": Param(None, type=["null", "string"], title="Run with newer data",
-                      description="Run whose data set holds newer histories and items. Empty: the model's own."),
+                      description="Run whose data set holds histories and items. Empty: the newest that was ingested."),
 }  # fmt: skip
 
 # A run that an asset or a person started has no logical date; every run has `run_after`.
 DAY = "{{ params.run_date or dag_run.run_after.strftime('%Y-%m-%d') }}"
+# What the clock or a backfill started sees champion and data as of its instant, however late it runs: a day made again
+# is the day that was. What an asset started wants the champion of now.
+OF_A_DAY = "dag_run.logical_date and dag_run.run_type in ('scheduled', 'backfill')"
+UNTIL = f"{{{{ dag_run.logical_date.isoformat() if {OF_A_DAY} else '' }}}}"
+# A backfill fills in a day of the past, whoever is champion today.
+ONLY_CHAMPION = "{{ '' if params.version or dag_run.run_type == 'backfill' else '--while-champion' }}"
 PUBLICATION = "{{ ti.xcom_pull(task_ids='plan', key='publication') }}"
 
 
@@ -56,8 +62,10 @@ class Plan(Step):
 
 ```text{FLOW}```
 
-Publishing the same day, version and data again changes nothing. The XCom of `page` and its log give the address of
-the page. A failed run is repaired by clearing its failed tasks: shards that are there are not made again.""",
+`airflow backfill create --dag-id avrec_recommend --from-date D --to-date D` makes tables of past days, each with the
+champion and the data of that day. Publishing the same day, version and data again changes nothing. The XCom of `page`
+and its log give the address of the page. A failed run is repaired by clearing its failed tasks: shards that are there
+are not made again.""",
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(DAILY, timezone="UTC"), assets=[CHAMPION]),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -67,7 +75,14 @@ the page. A failed run is repaired by clearing its failed tasks: shards that are
     max_active_runs=2,
 )
 def avrec_recommend() -> None:
-    asked = ["--version", "{{ params.version or 'champion' }}", "--data", "{{ params.data_run or '' }}"]
+    asked = [
+        "--until",
+        UNTIL,
+        "--version",
+        "{{ params.version or 'champion' }}",
+        "--data",
+        "{{ params.data_run or '' }}",
+    ]
     plan = Plan(
         task_id="plan", module="recommend", arguments=["plan", "--date", DAY, *asked],
         doc_md="Which version, which data, whom: decided once, so that every shard and retry agrees.",
@@ -82,7 +97,7 @@ def avrec_recommend() -> None:
     )  # fmt: skip
     publish = Step(
         task_id="publish", module="publish", pool="publishing", execution_timeout=timedelta(hours=1),
-        arguments=["publish", PUBLICATION, "{{ '' if params.version else '--while-champion' }}"],
+        arguments=["publish", PUBLICATION, ONLY_CHAMPION], outlets=[TABLE],
         doc_md="Swaps the table in one step. Skipped where another version became the champion meanwhile.",
     )  # fmt: skip
     page = Step(

@@ -9,11 +9,13 @@ from typing import Any
 import yaml
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Param, TaskGroup, dag
-from avrec_common import CHAMPION, PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, approvers
+from avrec_common import CHAMPION, DATA, DRIFT, PROJECT, TASK_DEFAULTS, Approval, BranchStep, Step, approvers
 
 from pipelines.graph import Stage, edges, read_stages
 
 FLOW = """
+enough is new, the data drift, or a person
+|
 start -> dataset -> validate -> split ----------+
             |         |                         v
             |         +-> extraction -> features -> train, train_more -> rank -> evaluate -> refit -> track
@@ -97,6 +99,10 @@ OVERRIDES = """{{ dict({
   'matching.seed': params.seed,
   'recommend.k': params.k,
 }, **params.overrides) | tojson }}"""
+
+
+# A run that new data started learns from them, whatever the form says: nobody filled it in.
+NEWEST = "{{ '--newest' if dag_run.run_type == 'asset_triggered' else '' }}"
 
 
 def task_id(stage: str) -> str:
@@ -199,7 +205,7 @@ def decision() -> Step:
     dag_display_name="avrec: train, judge, approve, promote",
     description="From a version of the data to a model that a person approved.",
     doc_md=f"{__doc__}\n\n```text{FLOW}```",
-    schedule=None,
+    schedule=(DATA | DRIFT),
     catchup=False,
     params=form(),
     default_args=TASK_DEFAULTS,
@@ -208,7 +214,7 @@ def decision() -> Step:
     render_template_as_native_obj=False,
 )
 def avrec_train() -> None:
-    start = Step(task_id="start", module="start", arguments=["{run}", OVERRIDES], helper=True)
+    start = Step(task_id="start", module="start", arguments=["{run}", OVERRIDES, NEWEST], helper=True)
     tasks = stage_tasks(read_stages(PROJECT / "dvc.yaml"))
     first = [task for task in tasks.values() if not task.upstream_task_ids]
     last = [task for task in tasks.values() if not task.downstream_task_ids]

@@ -2,17 +2,18 @@
 
 python -m pipelines.publish validate PUBLICATION
 python -m pipelines.publish publish PUBLICATION [--while-champion]
-python -m pipelines.publish all --date 2026-03-01 [--version 3] [--data RUN]         every step, here and now
+python -m pipelines.publish all --date 2026-03-01 [--version 3] [--data RUN] [--until INSTANT]   every step, now
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 
 from avrec.datasets.dataset import Dataset
 from avrec.errors import AvrecError, DataError
+from avrec.recommend.filters import end_of
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
 from avrec.settings import settings
@@ -66,9 +67,11 @@ def publish(publication_id: str, while_champion: bool) -> bool | None:
     return publisher.publish(made)
 
 
-def everything(run_date: date, version: str, data_run: str | None) -> int:
-    """What the DAG does, one step after the other."""
-    made = recommend.plan(run_date, version, data_run)
+def everything(run_date: date, version: str, data_run: str | None, until: datetime | None = None) -> int:
+    """What the DAG does, one step after the other. A day that is over is made with the champion and data of then."""
+    if until is None and version == recommend.CHAMPION and end_of(run_date) <= datetime.now(UTC):
+        version, data_run, until = then(run_date, data_run)
+    made = recommend.plan(run_date, version, data_run, until)
     if made is None:
         print("There is no champion yet; name a version with --version.", flush=True)
         return 1
@@ -79,6 +82,23 @@ def everything(run_date: date, version: str, data_run: str | None) -> int:
     _say_published(made, publish(made.publication_id, while_champion=False))
     print(f"page: {page.make(made.publication_id)}", flush=True)
     return 0
+
+
+def then(run_date: date, data_run: str | None) -> tuple[str, str | None, datetime | None]:
+    """What an earlier day is made with: version, run with the data, and the instant both are as of.
+
+    Where a table is in force for that day: what it was made with. Before the first champion: what there is now.
+    """
+    until = end_of(run_date)
+    if recommend.champion_at(until) is None:
+        print(f"There was no champion on {run_date}: the one of now is taken, with the newest data.", flush=True)
+        return recommend.CHAMPION, data_run, None
+    found = Publisher.of_settings().tables.current(run_date)
+    if found is not None:
+        print(f"As {found.id}, which is in force for {run_date}; --version makes another one.", flush=True)
+        return found.model_version, data_run or found.plan.data_run, None
+    print(f"Champion and data as of {until.isoformat()}", flush=True)
+    return recommend.CHAMPION, data_run, until
 
 
 def _say_validated(publication_id: str) -> None:
@@ -103,7 +123,7 @@ def run(given: argparse.Namespace) -> int:
         _say_validated(given.publication)
         return 0
     if given.step == "all":
-        return everything(given.date, given.version, given.data)
+        return everything(given.date, given.version, given.data, given.until)
     changed = publish(given.publication, given.while_champion)
     _say_published(read_plan(Publisher.of_settings().store, given.publication), changed)
     return SKIP if changed is None else 0
@@ -120,6 +140,7 @@ def main(arguments: list[str]) -> int:
     whole.add_argument("--date", type=date.fromisoformat, required=True)
     whole.add_argument("--version", default="champion")
     whole.add_argument("--data", default=None)
+    whole.add_argument("--until", type=recommend.instant, default=None, help="champion and data as of this instant")
     try:
         return run(parser.parse_args([argument for argument in arguments if argument]))  # an empty form field
     except AvrecError as error:

@@ -1,6 +1,6 @@
 """Makes the rows of a recommendation table, aside.
 
-python -m pipelines.recommend plan --date 2026-03-01 [--version 3] [--data RUN]     what is to be published
+python -m pipelines.recommend plan --date 2026-03-01 [--version 3] [--data RUN] [--until INSTANT]
 python -m pipelines.inside RUN --pull artifacts/bundle -- python -m pipelines.recommend score PUBLICATION 0
 
 Scoring runs inside a checkout of the model's run, with that run's code: the commit a row names is the code that
@@ -27,13 +27,14 @@ from avrec.recommend.plan import Plan, read_plan, write_plan
 from avrec.recommend.publication import Publisher
 from avrec.recommend.recipe import Recipe
 from avrec.settings import settings
-from pipelines import lockfile, runs
+from pipelines import git, journal, lockfile, runs
 from pipelines.scratch import scratch
 from pipelines.stage import ARTIFACTS, DATA, PERMANENT, SKIP, result
 
 if TYPE_CHECKING:
     from avrec.recommend.bundle import Bundle
 
+CHAMPION, NOBODY = "champion", ""
 BUNDLE, VALID = ARTIFACTS / "bundle", DATA / "valid"
 
 
@@ -72,17 +73,28 @@ def find_model(name: str) -> Model | None:
                  found.tags.get("avrec.synthetic") == "true")  # fmt: skip
 
 
-def plan(run_date: date, name: str = "champion", data_run: str | None = None) -> Plan | None:
-    """Decides what is to be published and writes it down; None where there is no champion."""
+def plan(
+    run_date: date, name: str = "champion", data_run: str | None = None, until: datetime | None = None
+) -> Plan | None:
+    """Decides what is to be published and writes it down; None where there is no champion.
+
+    Args:
+        run_date: Day the lists are for.
+        name: Version number or alias.
+        data_run: Run whose histories and items to use; by default the newest version that was ingested.
+        until: Take champion and data as they were at this instant; now by default.
+    """
     from avrec.recommend.tables import count_users, shards
 
-    model = find_model(name)
+    if until is not None and name == CHAMPION:
+        name = champion_at(until) or NOBODY
+    model = find_model(name) if name != NOBODY else None
     if model is None:
         return None
     with scratch(model.run_id, "recommend-plan") as here:
         params = _recommend_params(here.folder)
         commit = here.commit
-    data_run = data_run or model.run_id
+        data_run = data_run or newest_data(here.folder, until) or model.run_id
     with scratch(data_run, "recommend-plan") as here:
         here.pull([str(VALID / "interactions.parquet"), str(VALID / "dataset.json")])
         users = count_users(Dataset(VALID), run_date)
@@ -102,6 +114,46 @@ def plan(run_date: date, name: str = "champion", data_run: str | None = None) ->
         generated_at=datetime.now(UTC).replace(microsecond=0),
     )
     return write_plan(Publisher.of_settings().store, wanted)
+
+
+def champion_at(until: datetime) -> str | None:
+    """The version that was champion at an instant; None where there was none yet."""
+    from avrec.registry.promotion import history
+
+    return next((move.version for move in history() if datetime.fromisoformat(move.when) <= until), None)
+
+
+def newest_data(checkout: Path, until: datetime | None) -> str | None:
+    """The run of the newest ingested version that fits a model; None where the model's own data are to be used.
+
+    Args:
+        checkout: Checkout of the model's run.
+        until: Instant by which the version was there.
+    """
+    offer = journal.offered(until)
+    if offer is None:
+        return None
+    mine = yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8"))
+    with runs.temporary_repository() as folder:
+        theirs = yaml.safe_load(git.show(folder, git.fetch(folder, settings().repository, runs.ref_of(offer.run)),
+                                         "params.yaml"))  # fmt: skip
+    if mine["dataset"]["source"] != offer.source:
+        print(f"data {offer.run} is of source '{offer.source}', the model of '{mine['dataset']['source']}': "
+              "the model's own data are used", flush=True)  # fmt: skip
+        return None
+    if mine.get("features") != theirs.get("features"):
+        print(
+            f"features of {offer.run} were made with other settings than the model's: its own data are used", flush=True
+        )
+        return None
+    older = instant(offer.as_of) < instant(mine["dataset"].get("as_of"))
+    return None if older or mine["dataset"].get("snapshot") == offer.snapshot else offer.run
+
+
+def instant(text: str | None) -> datetime:
+    """An ISO instant, in UTC where it names no zone; the beginning of time where there is none."""
+    found = datetime.fromisoformat(text) if text else datetime.min
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def commands(made: Plan) -> list[list[str]]:
@@ -155,7 +207,7 @@ def _recommend_params(folder: Path) -> RecommendParams:
 
 
 def run_plan(given: argparse.Namespace) -> int:
-    made = plan(given.date, given.version, given.data)
+    made = plan(given.date, given.version, given.data, given.until)
     if made is None:
         print("There is no champion yet: nobody is recommended anything. Promote a version first.", flush=True)
         return SKIP
@@ -178,6 +230,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     planning.add_argument("--date", type=date.fromisoformat, required=True)
     planning.add_argument("--version", default="champion")
     planning.add_argument("--data", default=None, metavar="RUN", help="run whose histories and items to use")
+    planning.add_argument("--until", default=None, help="champion and data as of this instant (ISO)")
     planning.set_defaults(work=run_plan)
     scoring = steps.add_parser("score")
     scoring.add_argument("publication")
@@ -185,7 +238,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     scoring.set_defaults(work=run_score)
     given = parser.parse_args(arguments)
     if "version" in given:
-        given.version, given.data = given.version or "champion", given.data or None  # an empty form field
+        given.version, given.data = given.version or CHAMPION, given.data or None  # an empty form field
+        given.until = instant(given.until) if given.until else None
     return given
 
 

@@ -71,7 +71,7 @@ def start_run(run_id: str, overrides: Mapping[str, Any]) -> str:
     """
     with temporary_repository() as folder:
         base = git.fetch(folder, settings().repository, "HEAD")
-        params = edit(_params(folder, base), overrides)
+        params = edit(params_of(folder, base), overrides)
         files: dict[str, bytes | None] = {"params.yaml": params}
         if git.has_file(folder, base, lockfile.NAME):
             files[lockfile.NAME] = None  # entries of another run; its results come back from the run cache
@@ -152,7 +152,7 @@ def _set(document: Any, keys: list[str], value: Any) -> bool:
     return True
 
 
-def _params(folder: Path, base: str) -> bytes:
+def params_of(folder: Path, base: str) -> bytes:
     """The parameters a run starts from: the ones a person sees and edits, else the committed ones.
 
     `avrec data import` writes the snapshot's name into the working tree; a run must not need a commit for that.

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Collection
 
 from avrec.errors import AvrecError, DataError
 from avrec.settings import settings
@@ -22,10 +23,16 @@ PAUSE_S = 1.0
 LONGEST_WAIT_S = 4 * 3600.0
 
 
-def work(run_id: str, worker: int = 0, of: int = 1) -> None:
+def work(run_id: str, worker: int = 0, of: int = 1, only: Collection[str] | None = None) -> None:
     """Executes what is ready until every stage of the run is done, by this worker or another.
 
     Stages are dealt out in the order of dvc.yaml, like cards. A worker that is lost is replaced by starting it again.
+
+    Args:
+        run_id: Name of the run.
+        worker: Number of this worker, from 0.
+        of: How many workers there are.
+        only: Names of the stages that are wanted, with all they read; None for every stage.
 
     Raises:
         DataError: no such run, a stage fails, or the other workers take longer than `LONGEST_WAIT_S`.
@@ -33,6 +40,7 @@ def work(run_id: str, worker: int = 0, of: int = 1) -> None:
     limit = time.monotonic() + LONGEST_WAIT_S
     while True:
         stages, entries = _state(run_id)
+        stages = {name: stage for name, stage in stages.items() if only is None or name in only}
         done = {name for name, stage in stages.items() if lockfile.is_current(entries, stage)}
         if len(done) == len(stages):
             return

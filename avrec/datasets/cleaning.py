@@ -24,19 +24,20 @@ LEFT = 0.25
 """Below this watch ratio a plain view counts as negative."""
 
 
-def clean(connection: Any, name: str, has_time: bool) -> None:
+def clean(connection: Any, name: str, has_time: bool, tells_more: bool = False) -> None:
     """Makes table NAME (typed, with `row`) and `rejected_NAME` (row, item_id, reason, content) from `raw_NAME`.
 
     Args:
         connection: DuckDB connection in which `items` was cleaned first; knows the function `pseudonym`.
         name: A table of `avrec.schema`.
         has_time: A row without an instant cannot be placed before or after a cut, and is rejected.
+        tells_more: These rows continue a log that tells liking from viewing, even if they themselves do not.
     """
     spec = TABLES[name]
     found = [row[0] for row in connection.execute(f'describe "raw_{name}"').fetchall()]
     typed = {column.name: _typed(column, found) for column in spec.columns}
     if name == "interactions":
-        typed |= _defaults(typed, _tells_more(connection, typed["event"]))
+        typed |= _defaults(typed, tells_more or _tells_more(connection, typed["event"]))
     reasons = [_reason(column, typed[column.name]) for column in spec.columns if column.name in found]
     required = {column.name for column in spec.columns if not column.nullable and column.name not in FILLED}
     required |= {"timestamp"} if has_time and name in TIMED else set()

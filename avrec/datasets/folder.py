@@ -31,14 +31,7 @@ class FolderSource(OutsideSource):
     name = "folder"
 
     def read(self, path: Path, connection: Any, columns: Columns) -> Raw:
-        unknown = sorted(set(columns) - set(REQUIRED))
-        if unknown:
-            raise DataError(f"dataset.columns: {unknown} are no tables; expected some of {list(REQUIRED)}.")
-        notes = []
-        for table in REQUIRED:
-            ignored = _read_table(path, connection, table, columns)
-            if ignored:
-                notes.append(f"{table}: columns {ignored} are not used")
+        notes = read_tables(path, connection, columns)
         files = list(media_below(path))
         connection.register("files", _files(files))
         if _has(connection, "items"):
@@ -47,6 +40,40 @@ class FolderSource(OutsideSource):
             _items_from_files(connection, path, files)
         has_time = _settle_time(path, connection)
         return Raw(has_time=has_time, media_root=path, notes=notes)
+
+
+def read_tables(path: Path, connection: Any, columns: Columns) -> list[str]:
+    """Reads every table that is there. Returns sentences about what was not used.
+
+    Raises:
+        DataError: a table or column that `columns` names is not there, or a required one is missing.
+    """
+    unknown = sorted(set(columns) - set(REQUIRED))
+    if unknown:
+        raise DataError(f"dataset.columns: {unknown} are no tables; expected some of {list(REQUIRED)}.")
+    ignored = {table: _read_table(path, connection, table, columns) for table in REQUIRED}
+    return [f"{table}: columns {names} are not used" for table, names in ignored.items() if names]
+
+
+def read_batch(path: Path, connection: Any, columns: Columns) -> list[str]:
+    """As a source of its own, but nothing has to be there: a batch may hold events alone, or media alone.
+
+    Raises:
+        DataError: it holds nothing at all, or events without an instant.
+    """
+    there = {name for name in REQUIRED if one_file(path, f"{name}.csv", f"{name}.parquet")}
+    notes = read_tables(path, connection, {name: names for name, names in columns.items() if name in there})
+    files = list(media_below(path))
+    if not there and not files:
+        raise DataError(f"{path.name} holds neither tables nor media.")
+    connection.register("files", _files(files))
+    if _has(connection, "items"):
+        _find_media(connection)
+    elif files:
+        _items_from_files(connection, path, files)
+    if _has(connection, "interactions") and not _settle_time(path, connection):
+        raise DataError(f"{path.name}: interactions have no timestamp; what is added to a log must say when it was.")
+    return notes
 
 
 def _read_table(path: Path, connection: Any, table: str, columns: Columns) -> list[str]:

@@ -95,23 +95,23 @@ def _fill(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms
           staging: Path) -> str | None:  # fmt: skip
     """Writes everything a snapshot holds to `staging`."""
     start(connection)
-    connection.create_function("pseudonym", _pseudonym_of(names), ["VARCHAR"], "VARCHAR", type="arrow")
-    _say(f"reading {path}")
+    connection.create_function("pseudonym", pseudonym_of(names), ["VARCHAR"], "VARCHAR", type="arrow")
+    say(f"reading {path}")
     raw = source.read(path, connection, columns)
-    present = [spec.name for spec in DATASET_TABLES if _exists(connection, f"raw_{spec.name}")]
+    present = [spec.name for spec in DATASET_TABLES if table_exists(connection, f"raw_{spec.name}")]
     for name in present:
         clean(connection, name, raw.has_time)
     if raw.media_root is not None:
-        _check_media(connection, raw.media_root)
+        check_media(connection, raw.media_root)
     for name in present:
         rows = write_query(connection, _ordered(name), staging / f"{name}.parquet", name)
-        _say(f"{name}: {rows} rows")
+        say(f"{name}: {rows} rows")
     _write_rejected(connection, present, staging)
     for modality, vectors in raw.given.items():
         _copy_vectors(vectors, staging / "given" / f"{modality}.npy")
-    as_of = _newest(connection) if raw.has_time else None
+    as_of = instant_after(connection) if raw.has_time else None
     for note in raw.notes:
-        _say(note)
+        say(note)
     _write_meta(source, raw, names, as_of, staging)
     return as_of
 
@@ -124,7 +124,7 @@ def _write_meta(source: OutsideSource, raw: Raw, names: Pseudonyms, as_of: str |
     ))  # fmt: skip
 
 
-def _pseudonym_of(names: Pseudonyms) -> Callable[[pa.Array], pa.Array]:
+def pseudonym_of(names: Pseudonyms) -> Callable[[pa.Array], pa.Array]:
     def pseudonyms(ids: pa.Array) -> pa.Array:
         return pa.array([None if user is None else names.of(user) for user in ids.to_pylist()], pa.string())
 
@@ -143,7 +143,7 @@ def _ordered(name: str) -> str:
     return f'select {columns} from "{name}" order by {order}'
 
 
-def _check_media(connection: Any, root: Path) -> None:
+def check_media(connection: Any, root: Path) -> None:
     """Moves items whose path leaves the folder to the rejects, and hashes the files of all others."""
     rows = connection.execute("select row, media_uri from items where media_uri is not null order by row").fetchall()
     reasons = {row: escape(root, uri) for row, uri in rows}
@@ -156,7 +156,7 @@ def _check_media(connection: Any, root: Path) -> None:
     )
     connection.execute("delete from items where row in (select row from escaped)")
     for name in TIMED:
-        if _exists(connection, name):
+        if table_exists(connection, name):
             _drop_orphans(connection, name)
     kept = [(row, uri) for row, uri in rows if not reasons[row]]
     hashes = hash_all(root, [uri for _, uri in kept], _progress("hashing media"))
@@ -165,7 +165,7 @@ def _check_media(connection: Any, root: Path) -> None:
     connection.execute("update items set media_sha256 = hashed.sha256 from hashed where items.row = hashed.row")
     missing = sum(value is None for value in hashes)
     if missing:
-        _say(f"{missing} media files are missing or unreadable; their items stay and count as without media")
+        say(f"{missing} media files are missing or unreadable; their items stay and count as without media")
 
 
 def _drop_orphans(connection: Any, name: str) -> None:
@@ -189,9 +189,9 @@ def _write_rejected(connection: Any, present: list[str], staging: Path) -> None:
         "select \"table\", regexp_replace(reason, '''[^'']*''', '…', 'g') as kind, count(*) as n, any_value(reason) "
         "from rejected group by all order by n desc, 1, 2 limit 20"
     ).fetchall()
-    _say(f"not taken: {rows} rows")
+    say(f"not taken: {rows} rows")
     for table, _, count, example in kinds:
-        _say(f"  {table}: {count} × {example}")
+        say(f"  {table}: {count} × {example}")
 
 
 def _copy_vectors(source: Path, target: Path) -> None:
@@ -217,13 +217,13 @@ def _copy_vectors(source: Path, target: Path) -> None:
     out.flush()
 
 
-def _newest(connection: Any) -> str | None:
+def instant_after(connection: Any) -> str | None:
     """The first whole second after the newest instant in the data: what they are a picture of.
 
     New items count, not only events. Instants that are in the future now do not: one wrong row must not move the date.
     """
     columns = [("items", "published_at"), ("users", "joined_at"), *((name, "timestamp") for name in TIMED)]
-    parts = [f'select "{column}" as t from "{name}"' for name, column in columns if _exists(connection, name)]
+    parts = [f'select "{column}" as t from "{name}"' for name, column in columns if table_exists(connection, name)]
     query = (
         "select coalesce(max(t) filter (where t <= now()), max(t)) at time zone 'UTC' "
         f"from ({' union all '.join(parts)})"
@@ -277,12 +277,12 @@ def _folder(source: str, path: Path | str | None) -> Path:
     return folder.resolve()
 
 
-def _exists(connection: Any, table: str) -> bool:
+def table_exists(connection: Any, table: str) -> bool:
     query = "select count(*) from information_schema.tables where table_name = ?"
     return bool(connection.execute(query, [table]).fetchone()[0])
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
@@ -293,6 +293,6 @@ def _progress(what: str) -> Callable[[int, int], None]:
         if sys.stderr.isatty():
             print(f"\r  {what}: {done}/{of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
         elif done == of or done % 1000 == 0:
-            _say(f"{what}: {done}/{of}")
+            say(f"{what}: {done}/{of}")
 
     return show

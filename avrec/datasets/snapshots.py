@@ -60,6 +60,19 @@ def keep(staging: Path) -> str:
     return name
 
 
+def open_snapshot(name: str, into: Path) -> Dataset:
+    """A snapshot to read from: where it lies, or fetched to `into` from a remote store. It must not be written to.
+
+    Raises:
+        DataError: there is no such snapshot.
+    """
+    local = Path(settings().imports) / name
+    if "://" not in settings().imports and (local / META).is_file():
+        return Dataset(local)
+    _fetch(name, into)
+    return Dataset(into)
+
+
 def load_snapshot(params: DatasetParams, folder: Path) -> Dataset:
     """Copies the snapshot `params.snapshot` to `folder`, checked against its hash, without anything from `as_of` on.
 

@@ -133,5 +133,17 @@ def test_the_form_untouched_changes_nothing(train: Any) -> None:
         assert param.schema["type"], name
 
 
-def test_no_cron_starts_training_by_surprise(train: Any) -> None:
-    assert type(train.timetable).__name__ == "NullTimetable"
+def test_only_new_data_and_drift_start_training_by_themselves(train: Any, dagbag: Any) -> None:
+    announced = dagbag.dags["avrec_ingest"].get_task("announce").outlets
+    drifted = dagbag.dags["avrec_monitor"].get_task("retrain").outlets
+    awaited = train.timetable.asset_condition.objects
+    assert [asset.name for asset in awaited] == [a.name for a in (*announced, *drifted)] == ["data", "drift"]
+    assert type(train.timetable).__name__ == "AssetTriggeredTimetable"
+
+
+@pytest.mark.parametrize(("kind", "newest"), [("asset_triggered", True), ("manual", False)])
+def test_a_run_that_data_started_learns_from_them(train: Any, kind: str, newest: bool) -> None:
+    from jinja2 import Template
+
+    said = Template(train.get_task("start").arguments[2]).render(dag_run={"run_type": kind})
+    assert (said == "--newest") == newest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,27 @@ def test_the_steps_understand_what_the_form_sends(recommend: Any, filled: dict[s
     from jinja2 import Template
 
     params = {"run_date": "2026-03-01", "version": None, "data_run": None, **filled}
-    rendered = [Template(text).render(params=params) for text in recommend.get_task("plan").arguments]
+    context = {"params": params, "dag_run": {"logical_date": None, "run_type": "asset_triggered"}}
+    rendered = [Template(text).render(context) for text in recommend.get_task("plan").arguments]
     given = parse(rendered)
     assert (given.version, given.data) == (filled.get("version", "champion"), filled.get("data_run"))
-    last = Template(recommend.get_task("publish").arguments[-1]).render(params=params)
+    assert given.until is None
+    last = Template(recommend.get_task("publish").arguments[-1]).render(context)
     assert last == ("" if "version" in filled else "--while-champion")
+
+
+@pytest.mark.parametrize(("kind", "only"), [("scheduled", "--while-champion"), ("backfill", "")])
+def test_a_day_made_again_sees_what_was_there_then(recommend: Any, kind: str, only: str) -> None:
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from jinja2 import Template
+
+    at = datetime(2026, 3, 1, 4, tzinfo=UTC)
+    run = {"logical_date": at, "run_after": at, "run_type": kind}
+    context = {"params": {"run_date": None, "version": None, "data_run": None}, "dag_run": run}
+    given = parse([Template(text).render(context) for text in recommend.get_task("plan").arguments])
+    assert (given.date, given.until) == (at.date(), at)
+    assert Template(recommend.get_task("publish").arguments[-1]).render(context) == only
+    assert coerce_to_core_timetable(recommend.timetable).periodic  # Airflow backfills such schedules alone
 
 
 def test_publish_names_a_publication_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

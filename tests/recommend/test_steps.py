@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from avrec.errors import DataError
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
+from avrec.registry import promotion
 from avrec.schema import FEATURES
-from pipelines import execute, git, inside, lineage, page, publish, recommend, runs
+from pipelines import execute, git, inside, journal, lineage, page, publish, recommend, runs
 
 from .conftest import N_ITEMS, RUN_DATE, features_of, make_plan, stage_all
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PROMOTED = datetime(2026, 2, 20, tzinfo=UTC)
 GONE = f"i{N_ITEMS - 3:03d}"
 
 DVC_YAML = """
@@ -60,6 +63,7 @@ def world(dataset: Dataset, bundle_folder: Path, tmp_path_factory: pytest.TempPa
         shutil.copytree(dataset.folder, root / "sources" / "7" / "valid")
         shutil.copytree(bundle_folder, root / "sources" / "7" / "bundle")
         _later(dataset, root / "sources" / "8")
+        _later(dataset, root / "sources" / "9", late=True)
         patch.setenv("AVREC_HOME", str(root / "home"))
         patch.setenv("AVREC_REPOSITORY", str(root / "project"))
         patch.setenv("TEST_SOURCES", str(root / "sources"))
@@ -71,6 +75,9 @@ def world(dataset: Dataset, bundle_folder: Path, tmp_path_factory: pytest.TempPa
         runs.start_run("later", {"dataset.demo.seed": 8})
         for stage in ("validate", "features@visual", "features@audio", "features@text"):
             assert execute.main(["later", stage]) == 0
+        runs.start_run("late", {"dataset.demo.seed": 9})
+        for stage in ("validate", "features@visual", "features@audio", "features@text"):
+            assert execute.main(["late", stage]) == 0
         yield root
 
 
@@ -84,8 +91,11 @@ def _settings(world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("TEST_SOURCES", str(world / "sources"))
 
 
-def _later(dataset: Dataset, folder: Path) -> None:
-    """The data set some days on: one item is gone, a new one looks like i000, a newcomer liked i000."""
+def _later(dataset: Dataset, folder: Path, late: bool = False) -> None:
+    """The data set some days on: one item is gone, a new one looks like i000, a newcomer liked i000.
+
+    With `late` the newcomer is told to have liked i001 as well, at the same time, which nobody knew before.
+    """
     items = dataset.table("items")
     first = items.slice(0, 1).to_pylist()[0]
     new = pa.Table.from_pylist([{**first, "item_id": "new", "title": "New"}], schema=items.schema)
@@ -93,7 +103,8 @@ def _later(dataset: Dataset, folder: Path) -> None:
     likes = dataset.table("interactions")
     like = {**likes.slice(0, 1).to_pylist()[0], "user_id": "newcomer", "item_id": "i000", "label": "positive"}
     likes = likes.filter(pa.array([item != GONE for item in likes["item_id"].to_pylist()]))
-    likes = pa.concat_tables([likes, pa.Table.from_pylist([like], schema=likes.schema)])
+    more = [like, {**like, "item_id": "i001"}] if late else [like]
+    likes = pa.concat_tables([likes, pa.Table.from_pylist(more, schema=likes.schema)])
     for name, table in (("items", later), ("interactions", likes)):
         write_table(folder / "valid", name, table)
     write_meta(folder / "valid", dataset.meta)
@@ -144,6 +155,15 @@ def _register(run_id: str, project: Path) -> None:
     client.create_registered_model(server.MODEL)
     client.create_model_version(server.MODEL, f"runs:/{run.info.run_id}/model", run.info.run_id, tags=tags)
     client.set_registered_model_alias(server.MODEL, server.CHAMPION, "1")
+    move = promotion.Move("promote", "1", None, "approver", "The first one.", PROMOTED.isoformat())
+    client.log_dict(run.info.run_id, asdict(move), f"{promotion.FOLDER}/first.json")
+
+
+def _offer(run_id: str, at: datetime) -> None:
+    """What ingestion writes once the data of a run may be used."""
+    with journal.opened() as book:
+        offer = journal.Offer(run_id, run_id, "2026-03-12T00:00:00+00:00", "demo", at.isoformat())
+        assert book.add("Offer", {"offers.json": [asdict(one) for one in (*book.offers, offer)]})
 
 
 def published(run_date: date = RUN_DATE, data_run: str | None = None) -> Plan:
@@ -196,6 +216,49 @@ def test_newer_data_bring_new_people_and_take_withdrawn_items_away(world: Path, 
     assert lineage.trace(RUN_DATE, "newcomer", 1)["run"]["data_run"] == "later"
     compared = lineage.remake_list(RUN_DATE, "newcomer", tmp_path / "elsewhere")
     assert [one.equal for one in compared] == [True] * 5
+
+
+def test_a_day_made_again_is_the_day_that_was(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With champion and data as of then; an event that was told of later changes nothing."""
+    monkeypatch.setattr(journal, "REF", "refs/avrec/data-of-this-test")
+    morning = datetime(2026, 3, 1, 4, tzinfo=UTC)
+    _offer("later", morning - timedelta(hours=1))
+    then = recommend.plan(RUN_DATE, until=morning)
+    assert then is not None
+    assert then.data_run == "later"
+    _offer("late", morning + timedelta(hours=1))
+    assert recommend.plan(RUN_DATE).data_run == "late"
+    assert publish.main(["all", "--date", RUN_DATE.isoformat(), "--until", morning.isoformat()]) == 0
+    first = Publisher.of_settings().current(RUN_DATE)
+    lists = list(Publisher.of_settings().published(first.plan))
+
+    assert publish.main(["all", "--date", RUN_DATE.isoformat()]) == 0  # a day that is over: as of the table in force
+    assert "nothing changed" in capsys.readouterr().out
+    monkeypatch.setenv("AVREC_PUBLICATIONS", str(tmp_path / "lost"))
+    monkeypatch.setenv("AVREC_TABLES_URL", f"sqlite:///{tmp_path / 'lost.db'}")
+    assert publish.main(["all", "--date", RUN_DATE.isoformat(), "--until", morning.isoformat()]) == 0
+    again = Publisher.of_settings().current(RUN_DATE)
+    assert again.id == first.id == then.publication_id
+    rows = [part.drop_columns(["generated_at"]) for part in Publisher.of_settings().published(again.plan)]
+    assert rows == [part.drop_columns(["generated_at"]) for part in lists]
+
+
+def test_before_the_first_champion_nothing_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    early = (PROMOTED - timedelta(seconds=1)).isoformat()
+    assert recommend.main(["plan", "--date", "2026-02-01", "--until", early]) == 99
+    assert recommend.champion_at(PROMOTED) == "1"
+
+
+def test_data_that_do_not_fit_the_model_are_left_alone(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(journal, "REF", "refs/avrec/data-of-that-test")
+    runs.start_run("others", {"features.visual.frames": 3})
+    _offer("others", datetime(2026, 3, 1, tzinfo=UTC))
+    assert recommend.plan(RUN_DATE).data_run == "first"
+    assert "other settings" in capsys.readouterr().out
 
 
 def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""The DAGs that take data in and watch: what they run, in which order, and that they promote nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.graph import read_stages
+from pipelines.ingest import stages_of
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_ingestion_makes_validated_data_and_features(dagbag: Any) -> None:
+    dag = dagbag.dags["avrec_ingest"]
+    executed = [t.arguments[1] for t in dag.topological_sort() if getattr(t, "module", "") == "execute"]
+    assert sorted(executed) == sorted(stages_of(list(read_stages(ROOT / "dvc.yaml"))))
+    assert executed[:2] == ["dataset", "validate"]
+    assert dag.get_task("take").upstream_task_ids == set()
+    assert dag.get_task("offer").upstream_task_ids == {name for name in dag.task_ids if name.startswith("features.")}
+    assert dag.get_task("announce").upstream_task_ids == {"offer"}
+    assert dag.max_active_runs == 1
+
+
+def test_no_template_of_ingestion_needs_a_logical_date(dagbag: Any) -> None:
+    text = (ROOT / "dags" / "avrec_ingest.py").read_text(encoding="utf-8")
+    for name in ("{{ ds", "logical_date", "data_interval", "execution_date"):
+        assert name not in text
+
+
+def test_the_monitor_tells_and_may_train_but_never_promotes(dagbag: Any) -> None:
+    dag = dagbag.dags["avrec_monitor"]
+    assert dag.get_task("look").downstream_task_ids == {"tell", "retrain", "overview"}
+    modules = {getattr(task, "module", "") for task in dag.tasks}
+    assert modules == {"monitor", "overview", ""}
+    published = dagbag.dags["avrec_recommend"].get_task("publish").outlets
+    awaited = dag.timetable.asset_condition.objects
+    assert [asset.name for asset in awaited] == [asset.name for asset in published] == ["table"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_whether_to_train_is_handed_on(dagbag: Any, wanted: bool) -> None:
+    from jinja2 import Environment
+
+    class Instance:
+        def xcom_pull(self, task_ids: str) -> dict[str, Any]:
+            return {"retrain": wanted}
+
+    task = dagbag.dags["avrec_monitor"].get_task("retrain")
+    said = Environment(autoescape=False).from_string(task.arguments[1]).render(ti=Instance())
+    from pipelines.monitor import main
+
+    assert main(["retrain", said]) == (0 if wanted else 99)
+
+
+def test_alerts_go_through_every_notifier_that_is_set_up(
+    dagbag: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+    from avrec_notify import MailNotifier, notifiers
+
+    class Instance:
+        alerts: list[dict[str, str]] = []  # noqa: RUF012
+
+        def xcom_pull(self, task_ids: str) -> dict[str, Any]:
+            return {"alerts": self.alerts, "page": "file:///page"}
+
+    tell = dagbag.dags["avrec_monitor"].get_task("tell")
+    with pytest.raises(AirflowSkipException):
+        tell.execute({"ti": Instance(), "run_id": "r"})
+    Instance.alerts = [{"name": "freshness", "text": "Too old."}]
+    tell.execute({"ti": Instance(), "run_id": "r"})
+    (line,) = (home / "logs" / "alerts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "Too old." in json.loads(line)["text"]
+    monkeypatch.setenv("AVREC_NOTIFY_MAIL", "ops@example.org")
+    monkeypatch.setenv("AVREC_SMTP", "smtp://127.0.0.1:1")  # nobody listens there
+    assert [type(one) for one in notifiers({"text": "x"})][1:] == [MailNotifier]
+    with pytest.raises(AirflowException, match="MailNotifier"):
+        tell.execute({"ti": Instance(), "run_id": "r"})
