@@ -237,6 +237,15 @@ def staleness(version: str) -> None:
     _pipeline("pipelines.inside", run_of(version), *inputs, "--", "python", "-m", "pipelines.staleness")
 
 
+@models.command()
+def shadow(version: str) -> None:
+    """Make a version's lists beside the champion's and compare them; the approval page shows the result."""
+    from avrec.registry.commands import run_of
+
+    pull = ["--pull", "data/valid", "--pull", "artifacts/bundle"]
+    _pipeline("pipelines.inside", run_of(version), *pull, "--", "python", "-m", "pipelines.shadow", version)
+
+
 @models.command(hidden=True)
 def judge(version: str) -> None:
     """Judge a version with the data of the current folder, which is a checkout of its run."""

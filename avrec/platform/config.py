@@ -124,6 +124,7 @@ def _airflow(here: Settings, ports: Ports, dags: Path, users: dict[str, User]) -
     write_private(passwords, json.dumps({user.name: user.password for user in users.values()}))
     values = {
         "CORE__DAGS_FOLDER": dags,
+        "CORE__PLUGINS_FOLDER": PROJECT / "dags" / "plugins",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": worker_slots(),
         "CORE__LOAD_EXAMPLES": False,

@@ -117,12 +117,14 @@ def read_record(client: MlflowClient, version: ModelVersion) -> ApprovalRecord |
 
 
 def request_body(name: str, links: Mapping[str, str] | None = None) -> str:
-    """What the person who decides is shown, as Markdown: challenger, champion and baselines side by side, the gate.
+    """What the person who decides is shown, as Markdown: challenger, champion and baselines side by side, what
+    would change in people's lists, the gate.
 
     Args:
         name: Version number or alias.
         links: Further pages by title (data docs, recommendation page); the MLflow ones are added.
     """
+    from avrec.registry.shadow import read_shadow
     from avrec.registry.sidebyside import side_by_side
 
     client = server.connect()
@@ -133,7 +135,8 @@ def request_body(name: str, links: Mapping[str, str] | None = None) -> str:
     if report.synthetic:
         lines += ["**Synthetic data:** the figures say nothing about people.", ""]
     lines += side_by_side(client, version, champion)
-    lines += ["", report.markdown(), "### Look closer", ""]
+    made = read_shadow(client, version)
+    lines += ["", *(made.markdown() if made else []), report.markdown(), "### Look closer", ""]
     pages = {**_links(client, version, champion), **(links or {})}
     lines += [f"- [{title}]({address})" for title, address in pages.items()]
     lines += ["", "A reason is required. Both answers are recorded with your name.", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,34 @@ def test_alerts_go_through_every_notifier_that_is_set_up(
     assert [type(one) for one in notifiers({"text": "x"})][1:] == [MailNotifier]
     with pytest.raises(AirflowException, match="MailNotifier"):
         tell.execute({"ti": Instance(), "run_id": "r"})
+
+
+@pytest.fixture
+def pages(dagbag: Any) -> Any:
+    spec = importlib.util.spec_from_file_location("avrec_pages", ROOT / "dags" / "plugins" / "avrec_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_only_pages_of_the_reports_are_served(pages: Any, home: Path) -> None:
+    reports = home / "reports"
+    (reports / "monitoring").mkdir(parents=True)
+    (reports / "monitoring" / "index.html").write_text("page", encoding="utf-8")
+    (reports / "monitoring" / "report.json").write_text("{}", encoding="utf-8")
+    (home / "secret.html").write_text("secret", encoding="utf-8")
+    (reports / "link.html").symlink_to(home / "secret.html")
+    assert pages.page_file(reports, "monitoring/index.html") == reports / "monitoring" / "index.html"
+    for name in ("../secret.html", "link.html", "/etc/hostname", "monitoring", "monitoring/report.json", "a\0b", ""):
+        assert pages.page_file(reports, name) is None, name
+
+
+def test_the_pages_are_behind_the_login(pages: Any, home: Path) -> None:
+    from fastapi.testclient import TestClient
+
+    (home / "reports").mkdir(parents=True)
+    (home / "reports" / "overview.html").write_text("page", encoding="utf-8")
+    answer = TestClient(pages.AvrecPages.fastapi_apps[0]["app"]).get("/overview.html")
+    assert answer.status_code == 401
