@@ -257,11 +257,24 @@ def caches(days: Collection[date], data_changed: bool, items: bool) -> None:
         (home / "hashes.db").unlink(missing_ok=True)
 
 
+def waiting_batches(marks: list[str]) -> None:
+    """Names what waits in the inbox and holds a text: a ready batch is taken without the person, others stay."""
+    from avrec.privacy.scan import Scanner
+
+    if marks and Path(settings().inbox).is_dir():
+        for hit in Scanner(marks).folders([settings().inbox]):
+            print(f"still there, in the inbox: {hit.where}", flush=True)
+
+
 def outside_media(media: dict[str, Media], delete: bool) -> list[Path]:
-    """Files of erased items in the folders they were imported from; deleted if asked for, else returned."""
+    """Files of erased items where they were imported from; deleted if asked for, else returned.
+
+    Those that were ingested are in a store of ours, and are deleted in any case.
+    """
     left = []
     for found in media.values():
         path = Path(found.root or "") / (found.path or "")
         if found.root and Path(found.root).is_absolute() and found.path and path.is_file():
-            path.unlink() if delete else left.append(path)
+            ours = path.resolve().is_relative_to(Path(settings().media).resolve())
+            path.unlink() if delete or ours else left.append(path)
     return left

@@ -25,7 +25,7 @@ from avrec.privacy.receipts import Receipts, Subjects
 from avrec.privacy.requests import Request, Requests, deadline, due, late
 from avrec.privacy.traces import Redaction, remove_old, sqlite_files
 from avrec.settings import settings
-from pipelines import erasing, gc
+from pipelines import erasing, gc, journal
 from pipelines.scratch import busy
 from pipelines.stage import SKIP, result
 
@@ -77,12 +77,14 @@ def erase(subjects: Subjects, requests: list[Request], params: Params) -> dict[s
     erasing.remove_snapshots(snapshots)
     old = erasing.old_runs(kept.runs) if kept.runs else []
     erasing.drop_runs([*held.runs, *old])
+    journal.forget(snapshots.renamed, [*held.runs, *old])
     gc.collect(cloud=True, quiet=True)  # also where no ref was dropped: a restored remote holds what no ref names
     media = {**held.media, **snapshots.media}
     features = erasing.features(media, params)
     erasing.caches(published.days if published.rows else set(), bool(held.runs or tree), bool(media))
     left = erasing.outside_media(media, any(request.media for request in requests))
     marks = [mark for request in requests for mark in request.marks]
+    erasing.waiting_batches(marks)
     traces = _traces(subjects, marks, kept.logs)
     for path in left:
         print(f"still there, in the folder it was imported from: {path} (--media deletes such files too)", flush=True)
@@ -113,6 +115,8 @@ def places() -> list[str]:
         str(s.dvc_cache),
         s.feature_store,
         s.imports,
+        s.inbox,
+        s.media,
         s.publications,
         s.receipts,
         str(s.scratch),

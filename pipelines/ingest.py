@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from avrec.datasets.dataset import Dataset
 from avrec.datasets.importing import name_in_params
@@ -92,12 +93,18 @@ def _take_one(name: str, folder: Path, digest: str, after: Step) -> None:
                 check_base(base.meta, Pseudonyms.of_home())
             made = _append(base, name, folder, params)
             after("appended")
-            new = Head(made.source, made.snapshot, made.as_of, head.line, f"data-{made.snapshot[:12]}", made.totals)
-            if book.take(new, digest, {"name": name, "batch": digest, "base": head.snapshot, **asdict(made)}):
+            new = Head(made.source, made.snapshot, made.as_of, head.line, journal.run_of(made.snapshot), made.totals)
+            if book.take(new, digest, _record(name, digest, head, made)):
                 after("journalled")
                 _say(name, made)
                 return
     raise DataError(f"the data moved {ATTEMPTS} times while batch {name} was added; start again.")
+
+
+def _record(name: str, digest: str, before: Head, made: Appended) -> dict[str, Any]:
+    """What the journal keeps of a batch: numbers, and nothing that was in its rows."""
+    values = {key: value for key, value in asdict(made).items() if key != "reasons"}
+    return {"name": name, "batch": digest, "base": before.snapshot, **values}
 
 
 def _append(base: Dataset | None, name: str, folder: Path, params: Params) -> Appended:

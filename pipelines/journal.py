@@ -9,9 +9,9 @@ an earlier day may be made from.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,31 @@ def offered(until: datetime | None = None) -> Offer | None:
     with opened() as journal:
         found = [one for one in journal.offers if until is None or datetime.fromisoformat(one.at) <= until]
     return found[-1] if found else None
+
+
+def forget(renamed: Mapping[str, str], dropped: Collection[str]) -> None:
+    """After an erasure: snapshots that were written anew go by their new names, runs that are gone are not offered.
+
+    Args:
+        renamed: Old name of a snapshot to its new one.
+        dropped: Names of the runs that were removed.
+    """
+    while True:
+        with opened() as book:
+            head, offers = book.head, book.offers
+            kept = [one for one in offers if one.run not in dropped]
+            files: dict[str, Any] = {"offers.json": [asdict(one) for one in kept]} if kept != offers else {}
+            if head is not None and head.snapshot in renamed:
+                new = renamed[head.snapshot]
+                files["head.json"] = asdict(replace(head, snapshot=new, run=run_of(new)))
+                files[f"lines/{head.line}/snapshots/{new}"] = head.as_of
+            if not files or book.add("Follow an erasure\n", files):
+                return
+
+
+def run_of(snapshot: str) -> str:
+    """Name of the run that holds a version's data and features."""
+    return f"data-{snapshot[:12]}"
 
 
 def now() -> str:

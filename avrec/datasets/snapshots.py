@@ -69,7 +69,7 @@ def open_snapshot(name: str, into: Path) -> Dataset:
     local = Path(settings().imports) / name
     if "://" not in settings().imports and (local / META).is_file():
         return Dataset(local)
-    _fetch(name, into)
+    fetch(name, into)
     return Dataset(into)
 
 

@@ -13,8 +13,11 @@ import yaml
 from avrec.datasets.dataset import Dataset
 from avrec.datasets.importing import import_source
 from avrec.datasets.ingest_inbox import READY
+from avrec.datasets.snapshots import rewrite
 from avrec.errors import DataError, ParamsError
 from avrec.params import parse_params
+from avrec.privacy.pseudonyms import Pseudonyms
+from avrec.privacy.receipts import Receipts
 from avrec.settings import settings
 from pipelines import git, ingest, journal, runs
 from pipelines.start import start
@@ -168,6 +171,27 @@ def test_enough_is_new_once(project: Path) -> None:
     send("3", 200)
     ingest.take()
     assert ingest.announce("d") is None  # counted from the last time it was told
+
+
+def test_an_erasure_is_followed(project: Path) -> None:
+    """The person is out of the current version; later batches are added to that, and bring nobody back."""
+    send("1", 0)
+    before = ingest.take()
+    assert before is not None
+    ingest.offer(before.run)
+    gone = Pseudonyms.of_home().of("u1")
+    Receipts.of_settings().add([gone], [], "2026-03-01")
+    new, _ = rewrite(before.snapshot, Receipts.of_settings().subjects(), None)
+    runs.drop(before.run)
+    journal.forget({before.snapshot: new}, [before.run])
+    assert journal.offered() is None
+    send("2", 100)
+    head = ingest.take()
+    assert head is not None
+    assert head.line == before.line
+    dataset = Dataset(Path(settings().imports) / head.snapshot)
+    assert gone not in dataset.table("interactions")["user_id"].to_pylist()
+    assert dataset.table("items").num_rows == 2
 
 
 def test_a_version_may_be_used_from_when_it_was_offered(project: Path) -> None:
