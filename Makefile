@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test docs drill up down lock clean audit
+.PHONY: help demo install check test docs drill up down lock clean peers audit
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -83,6 +83,16 @@ $(AUDIT)/bin/pip-audit: requirements-audit.txt
 
 audit: install $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the locked packages; fails as "not audited" where one was skipped
 	$(BIN)/python -m avrec.platform.audit $(AUDIT)/bin/pip-audit
+
+PEERS := var/peers
+
+peers: $(PEERS)/.done ## The libraries that benchmarks compare with, in an environment of their own (5 GB)
+
+$(PEERS)/.done: benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
+	@touch $@
 
 up: install ## Start Airflow and MLflow here; Ctrl-C stops them
 	@$(BIN)/avrec up

@@ -56,7 +56,9 @@ class Task:
             users = self.judged[start : start + BLOCK]
             rows = np.array(scores(users), np.float32)
             rows[self._cells(self.train, users)] = -np.inf
-            best = np.argsort(-rows, axis=1, kind="stable")[:, :k]
+            best = np.argpartition(-rows, k, axis=1)[:, :k]
+            order = np.argsort(-np.take_along_axis(rows, best, axis=1), axis=1, kind="stable")
+            best = np.take_along_axis(best, order, axis=1)
             wanted = np.zeros(rows.shape, bool)
             wanted[self._cells(self.truth, users)] = True
             wanted &= rows > -np.inf  # who liked it in training already cannot be given it again
