@@ -138,13 +138,11 @@ class ContentParams(MatcherParams):
 
 class EaseParams(MatcherParams):
     """`l2`: where the search on validation for the strength of regularisation starts. With more than `dense_items`
-    liked items only the nearest `neighbours` of each may explain it: memory grows with the items, not with their
-    square.
+    liked items only so many, the most liked, explain others: memory grows with the square of `dense_items`.
     """
 
     l2: Annotated[float, Field(gt=0)] = 100.0
-    dense_items: Annotated[int, Field(ge=0)] = 30_000
-    neighbours: Positive = 200
+    dense_items: Positive = 30_000
 
 
 class ItemKnnParams(MatcherParams):

@@ -10,9 +10,9 @@ from scipy import linalg, sparse
 
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs
-from avrec.matching.ease_sparse import sparse_weights
+from avrec.matching.ease_sparse import HeadWeights, head
 from avrec.matching.loading import EvaluationSet
-from avrec.matching.neighbours import likes_of, packed, placed
+from avrec.matching.neighbours import likes_of
 from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
 from avrec.params import EaseParams
 
@@ -29,7 +29,7 @@ class Ease(Matcher):
 
     `B = I - P / diag(P)` with `P = (X'X + l2 I)^-1`. `l2` is looked for on validation, up or down from the value in
     params by factors of 3; without validation it is taken as it is. Items without likes score 0. With more than
-    `dense_items` liked items `B` is sparse (`avrec.matching.ease_sparse`): `neighbours` weights an item.
+    `dense_items` liked items only so many, the most liked, explain others (`avrec.matching.ease_sparse`).
     """
 
     name: ClassVar[str] = "ease"
@@ -37,8 +37,8 @@ class Ease(Matcher):
 
     def __init__(self, params: EaseParams, seed: int = 7, frozen: dict[str, Any] | None = None) -> None:
         self.l2: float = frozen["l2"] if frozen else params.l2
-        self.dense_items, self.neighbours = params.dense_items, params.neighbours
-        self.weights: Any  # dense or CSR, [n_active, n_active]
+        self.dense_items = params.dense_items
+        self.weights: Any  # dense [n_active, n_active], or HeadWeights
 
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         liked = train.positives()
@@ -64,18 +64,22 @@ class Ease(Matcher):
         return FitReport(self.settings(), trials=trials)
 
     def _fit_sparse(self, likes: Any, judged: EvaluationSet | None) -> list[dict[str, float]]:
-        """One pass over the items for all values that are tried."""
-        l2s = [round(self.l2 * STEP**power, 6) for power in ((0, 1, -1, 2, -2) if judged else (0,))]
-        best, trials = None, []
-        for l2, weights in zip(l2s, sparse_weights(likes[:, self.active], l2s, self.neighbours), strict=True):
-            self.weights = weights
+        """With the most liked items as inputs."""
+        likes = likes[:, self.active]
+        inputs, together = head(likes, self.dense_items)
+        own = likes[:, inputs]
+        gram = np.asarray((own.T @ own).toarray(), np.float32)
+
+        def attempt(l2: float) -> tuple[float, Any]:
+            self.weights = HeadWeights(inputs, regularised_inverse(gram.copy(), l2), together)
             value = quality(self._score, judged)[f"ndcg@{SELECT_K}"] if judged else 0.0
             trials.append({"l2": l2, f"ndcg@{SELECT_K}": value})
-            if best is None or value > best[0]:
-                best, self.l2 = (value, weights), l2
-        assert best is not None
-        self.weights = best[1]
-        return trials if judged else []
+            return value, self.weights
+
+        trials: list[dict[str, float]] = []
+        best = attempt(self.l2)
+        self.weights = (self._search(attempt, best) if judged else best)[1]
+        return trials
 
     def _search(self, attempt: Any, best: tuple[float, Floats]) -> tuple[float, Floats]:
         start, left = self.l2, TRIALS - 1
@@ -95,7 +99,9 @@ class Ease(Matcher):
         catalog = self._require_fitted()
         scores = np.zeros((len(histories), len(catalog)), np.float32)
         likes = liked_matrix(histories, len(catalog))[:, self.active]
-        scores[:, self.active] = _dense(likes @ self.weights)
+        scores[:, self.active] = (
+            self.weights.scores(likes) if isinstance(self.weights, HeadWeights) else likes @ self.weights
+        )
         return scores
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
@@ -108,19 +114,22 @@ class Ease(Matcher):
             columns = np.flatnonzero(place[items[row]] >= 0)
             if not len(liked) or not len(columns):
                 continue
-            parts = _dense(self.weights[np.ix_(place[liked], place[items[row, columns]])])
+            parts = self._parts(place[liked], place[items[row, columns]])
             best = parts.argmax(axis=0)
             speaks = parts[best, np.arange(len(columns))] > 0
             reasons.kind[row, columns[speaks]] = REASON_KINDS.index("watched")
             reasons.item[row, columns[speaks]] = liked[best[speaks]]
         return reasons
 
+    def _parts(self, liked: Longs, items: Longs) -> Any:
+        if isinstance(self.weights, HeadWeights):
+            return self.weights.parts(liked, items)
+        return self.weights[np.ix_(liked, items)]
+
     def _state(self) -> Arrays:
         ids = id_array(self._require_fitted())[self.active]
-        return {
-            "item_ids": ids,
-            **(packed(self.weights) if sparse.issparse(self.weights) else {"weights": self.weights}),
-        }
+        return {"item_ids": ids, **(self.weights.state() if isinstance(self.weights, HeadWeights)
+                                    else {"weights": self.weights})}  # fmt: skip
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
         self.l2, self.dense_items = settings["l2"], len(catalog)
@@ -130,15 +139,10 @@ class Ease(Matcher):
         if "weights" in state:
             self.weights = state["weights"][np.ix_(order, order)]
         else:
-            self.neighbours, self.dense_items = settings["neighbours"], 0
-            self.weights = placed(state, np.argsort(order), len(order))
+            self.weights = HeadWeights.restored(state, np.argsort(order))
 
     def settings(self) -> dict[str, Any]:
-        return {"l2": self.l2, **({"neighbours": self.neighbours} if len(self.active) > self.dense_items else {})}
-
-
-def _dense(values: Any) -> Any:
-    return values.toarray() if sparse.issparse(values) else values
+        return {"l2": self.l2}
 
 
 def gram_matrix(liked: Interactions, active: Longs) -> Floats:

@@ -1,70 +1,78 @@
-"""EASE for catalogues whose square does not fit into memory: each item is explained by its nearest others alone.
+"""EASE for catalogues whose square does not fit into memory: weights are learned from the most liked items alone.
 
-The sparse approximation of Steck, "Markov random fields for collaborative filtering", NeurIPS 2019, with a
-neighbourhood of its own for every item: within it the regression is solved exactly, beyond it weights are 0. Where the
-neighbourhoods hold all items it is EASE; items that nobody likes together are never neighbours.
+The inputs are the most liked items; between them the weights are those of EASE. Every other liked item is explained by
+the inputs, with the same ridge regression, but explains nothing itself: few people liked it, so little is lost. Its
+weights `P X'X_j` are never written down: scores go through the sparse counts `X'X_j`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from avrec.features.progress import Progress
-from avrec.matching.neighbours import keep_largest, rows_of_product
-
-Doubles = npt.NDArray[np.float64]
+from avrec.matching.data import Arrays, Floats, Longs
 
 
-def sparse_weights(likes: Any, l2s: Sequence[float], neighbours: int) -> list[Any]:
-    """`B` of EASE for several `l2`, each CSR `[n_items, n_items]` float32 with at most `neighbours` entries a column.
+@dataclass(frozen=True)
+class HeadWeights:
+    """Item-item weights of EASE with few inputs, over `n` liked items.
 
-    Neighbours are those whose likes are nearest by cosine. Memory is that of the likes, of the weights, and of a few
-    matrices `[neighbours, neighbours]`; the time grows with the items alone.
-
-    Args:
-        likes: CSR `[n_users, n_items]` of 0 and 1.
-        l2s: Strengths of regularisation; one pass over the items serves all.
-        neighbours: Items that may explain an item.
+    Attributes:
+        inputs: Which items are inputs `[h]` int64, ascending.
+        inverse: `P = (X'X + l2 I)^-1` over them `[h, h]` float32.
+        together: How many people like an input and an item that is none, CSR `[h, n]` float32.
     """
-    n_items = likes.shape[1]
-    columns = likes.tocsc().astype(np.float64)
-    nearest = _nearest(columns, neighbours)
-    progress = Progress("ease: items", n_items, shown=n_items > 10_000)
-    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in l2s]
-    for item in range(n_items):
-        near = nearest.indices[nearest.indptr[item] : nearest.indptr[item + 1]]
-        for weights, solved in zip(found, _explained(columns, item, near, l2s), strict=True):
-            weights.append(solved.astype(np.float32))
-        progress.advance(1)
-    return [_by_columns(weights, nearest) for weights in found]
+
+    inputs: Longs
+    inverse: Floats
+    together: Any
+
+    def scores(self, likes: Any) -> Floats:
+        """Scores `[m, n]` float32 of people with these likes, CSR `[m, n]`; a row depends on itself alone."""
+        own = likes[:, self.inputs]
+        through = np.asarray(own @ self.inverse, np.float32)
+        scores = np.asarray((sparse.csr_matrix(through) @ self.together).toarray(), np.float32)
+        scores[:, self.inputs] = own.toarray() - through / np.diag(self.inverse)
+        return scores
+
+    def parts(self, liked: Longs, items: Longs) -> Floats:
+        """What each liked item adds to each score, `[liked, items]`."""
+        place = np.full(self.together.shape[1], -1, np.int64)
+        place[self.inputs] = np.arange(len(self.inputs))
+        parts = np.zeros((len(liked), len(items)), np.float32)
+        speaks, among = place[liked] >= 0, place[items] >= 0
+        rows = self.inverse[place[liked[speaks]]]
+        columns = place[items]
+        ease = -rows[:, columns] / np.diag(self.inverse)[columns]
+        parts[speaks] = np.where(among, ease, rows @ self.together[:, items])
+        return parts
+
+    def state(self) -> Arrays:
+        return {
+            "inputs": self.inputs, "inverse": self.inverse, "data": self.together.data,
+            "indices": self.together.indices.astype(np.int32), "indptr": self.together.indptr.astype(np.int64),
+        }  # fmt: skip
+
+    @classmethod
+    def restored(cls, state: Arrays, rank: Longs) -> HeadWeights:
+        """From `state`, where item `i` has become item `rank[i]`."""
+        inputs, n = rank[state["inputs"]], len(rank)
+        order = np.argsort(inputs)
+        saved = (state["data"], rank[state["indices"]], state["indptr"])
+        together = sparse.csr_matrix(saved, shape=(len(inputs), n))[order]
+        together.sort_indices()
+        return cls(inputs[order], np.ascontiguousarray(state["inverse"][np.ix_(order, order)]), together)
 
 
-def _nearest(columns: Any, neighbours: int) -> Any:
-    """The items nearest to each, CSR `[n_items, n_items]`; a row holds the neighbours of an item."""
-    counts = np.asarray(columns.sum(axis=0)).ravel()
-    units = (columns @ sparse.diags(1.0 / np.sqrt(np.maximum(counts, 1.0)))).tocsr()
-    blocks = [keep_largest(rows, neighbours) for rows in rows_of_product(units.T.tocsr(), units)]
-    return sparse.vstack(blocks, format="csr") if blocks else sparse.csr_matrix((0, 0))
-
-
-def _explained(columns: Any, item: int, near: npt.NDArray[Any], l2s: Sequence[float]) -> list[Doubles]:
-    """Ridge regression of an item's likes on those of its neighbours, one solution `[near]` for each strength."""
-    if not len(near):
-        return [np.zeros(0)] * len(l2s)
-    theirs = columns[:, near]
-    gram = (theirs.T @ theirs).toarray()
-    shared = (theirs.T @ columns[:, [item]]).toarray()[:, 0]
-    return [np.linalg.solve(gram + l2 * np.eye(len(near)), shared) for l2 in l2s]
-
-
-def _by_columns(weights: list[npt.NDArray[np.float32]], nearest: Any) -> Any:
-    flat = np.concatenate([*weights, np.zeros(0, np.float32)])
-    by_row = sparse.csr_matrix((flat, nearest.indices, nearest.indptr), shape=nearest.shape)
-    result = by_row.T.tocsr()
-    result.sort_indices()
-    return result
+def head(likes: Any, most: int) -> tuple[Longs, Any]:
+    """The `most` most liked items, ascending, ties to the lower; and what they share with the others, as `together`."""
+    counts = np.asarray(likes.sum(axis=0)).ravel()
+    inputs = np.sort(np.lexsort((np.arange(len(counts)), -counts))[:most]).astype(np.int64)
+    shared = (likes[:, inputs].T @ likes).tocsr().astype(np.float32)
+    shared.data[np.isin(shared.indices, inputs)] = 0.0
+    shared.eliminate_zeros()
+    shared.sort_indices()
+    return inputs, shared
