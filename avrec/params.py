@@ -95,9 +95,25 @@ class LimitsParams(Section):
 
 
 class VisualParams(Section):
-    network: Literal["mobilenet"] = "mobilenet"
-    sampling: Literal["keyframes", "uniform"] = "keyframes"
+    """`network`: what looks at frames. `mobilenet` comes with the installation and names and rates what it sees;
+    `xception` may be installed beside (docs/weights.md); the others are Keras', with a weights file (without top) of
+    yours: `weights` is its path and `weights_sha256` what it must be. `sampling`: key frames, evenly spaced frames
+    (costs decoding what lies between), or the middle of each shot (costs decoding everything). `frames`: the most.
+    """
+
+    network: Literal["mobilenet", "xception", "vgg19", "resnet50", "efficientnet_b0"] = "mobilenet"
+    weights: str | None = None
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    sampling: Literal["keyframes", "uniform", "shots"] = "keyframes"
     frames: Positive = 6
+
+    @model_validator(mode="after")
+    def _weights(self) -> VisualParams:
+        if (self.weights is None) != (self.weights_sha256 is None):
+            raise ValueError("weights and weights_sha256 belong together: a path, and the hash of the file there")
+        if self.network == "mobilenet" and self.weights:
+            raise ValueError("mobilenet brings its own weights; name another network, or leave weights out")
+        return self
 
 
 class AudioParams(Section):

