@@ -19,7 +19,7 @@ from avrec.features.collect import collect_subjects
 from avrec.features.extract import FillReport, fill_store
 from avrec.features.hashing import HashCache
 from avrec.features.subjects import Subject
-from avrec.media.location import is_url
+from avrec.media.location import is_url, local_path
 from avrec.media.sample import ABSENT
 from avrec.params import FeaturesParams, load_params
 from avrec.schema import ITEMS, SIGNALS
@@ -70,16 +70,25 @@ def _params_here() -> FeaturesParams:
 def _files(folder: str) -> Iterator[str]:
     """Paths below `folder`, sorted. Links are listed, and judged when they are opened; folders behind links are not."""
     if is_url(folder):
-        import fsspec
-
-        fs, root = fsspec.core.url_to_fs(folder)
-        yield from sorted(str(path)[len(root) :].lstrip("/") for path in fs.find(root))
+        yield from sorted(_remote(folder))
         return
-    base = Path(folder)
+    base = local_path(folder)
     if not base.is_dir():
         raise DataError(f"{folder} is not a folder; give a folder of media files or an fsspec URL.")
     found = (path for path in base.rglob("*") if path.is_symlink() or not path.is_dir())
     yield from sorted(path.relative_to(base).as_posix() for path in found)
+
+
+def _remote(url: str) -> list[str]:
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+        return [str(path)[len(root) :].lstrip("/") for path in fs.find(root)]
+    except Exception as error:  # fsspec backends raise what they like
+        raise DataError(
+            f"{url} cannot be listed ({type(error).__name__}: {error}); give a folder or an fsspec URL."
+        ) from error
 
 
 def _items(paths: Sequence[str], folder: str, params: FeaturesParams) -> tuple[pa.Table, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from avrec.media.location import is_url, locate, open_bytes
 from avrec.settings import settings
 
 CHUNK = 1 << 20
+CHANGES = ("ETag", "etag", "md5Hash", "content_md5", "CRC", "mtime", "LastModified", "last_modified")
+"""What stores say of a file that is new when its content is: S3, GCS, Azure, HTTP, archives, other machines."""
 
 
 class HashCache:
@@ -36,15 +39,13 @@ class HashCache:
             MediaError: the file is not where it may be, is empty, or holds more than `limit` bytes.
         """
         address = locate(uri, root)
-        if is_url(address):
-            return _digest(address, limit)
-        stat = Path(address).stat()
-        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        stamp = _remote_stamp(address) if is_url(address) else _stamp(address)
         known = self._known.get(address)
-        if known is not None and known[:3] == stamp and stat.st_size:
+        if known is not None and known[:3] == stamp and known[0]:
             return known[3]
         digest = _digest(address, limit)
-        self._known[address] = self._new[address] = (*stamp, digest)
+        if stamp is not None:
+            self._known[address] = self._new[address] = (*stamp, digest)
         return digest
 
     def close(self) -> None:
@@ -53,6 +54,25 @@ class HashCache:
         with self._db:
             self._db.executemany("insert or replace into hashes values (?, ?, ?, ?, ?)", rows)
         self._db.close()
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    stat = Path(path).stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _remote_stamp(address: str) -> tuple[int, int, int] | None:
+    """Size and a hash of what the store says changes with the content; None where it says nothing of the kind."""
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(address)
+        info = fs.info(path)
+    except Exception:  # fsspec backends raise what they like; reading will say what is wrong
+        return None
+    marks = sorted((name, str(info[name])) for name in CHANGES if info.get(name))
+    digest = hashlib.sha256(json.dumps(marks).encode()).digest()
+    return (int(info.get("size") or 0), int.from_bytes(digest[:7], "big"), 0) if marks else None
 
 
 def _digest(address: str, limit: int) -> str:

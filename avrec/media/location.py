@@ -10,10 +10,12 @@ from urllib.parse import unquote, urlsplit
 from avrec.errors import MediaError
 from avrec.settings import settings
 
+LOCAL = ("file://", "local://")
+
 
 def is_url(text: str) -> bool:
     """Whether `text` names something through fsspec and not a local path; `file://` is a local path."""
-    return "://" in text and not text.startswith("file://")
+    return "://" in text and not text.startswith(LOCAL)
 
 
 def locate(uri: str, root: str | None) -> str:
@@ -36,17 +38,18 @@ def locate(uri: str, root: str | None) -> str:
 
 
 def _below_url(uri: str, root: str) -> str:
-    if uri.startswith(("/", "file:")) or ".." in Path(uri).parts:
+    if uri.startswith(("/", *LOCAL)) or ".." in Path(uri).parts:
         raise MediaError("path leaves the media folder")
-    return f"{root.rstrip('/')}/{uri}"
+    folder, chain, rest = root.partition("::")  # zip://FOLDER::ARCHIVE: the path belongs to the first link
+    return f"{folder if folder.endswith('://') else folder.rstrip('/') + '/'}{uri}{chain}{rest}"
 
 
 def _below_folder(uri: str, root: str) -> str:
-    base = _local(root).resolve()
+    base = local_path(root).resolve()
     if "\0" in uri:
         raise MediaError("not a path")
     try:
-        path = (base / _local(uri)).resolve(strict=True)
+        path = (base / local_path(uri)).resolve(strict=True)
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise MediaError("file not found") from error
@@ -60,8 +63,9 @@ def _below_folder(uri: str, root: str) -> str:
     return str(path)
 
 
-def _local(text: str) -> Path:
-    return Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(text)
+def local_path(text: str) -> Path:
+    """The path that a local path or `file://` address names."""
+    return Path(unquote(urlsplit(text).path)) if text.startswith(LOCAL) else Path(text)
 
 
 def _why(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from avrec.datasets.dataset import Dataset
+from avrec.errors import DataError
 from avrec.features.base import partition_of, read_features
 from avrec.features.collect import collect
 from avrec.features.extract import fill_store
@@ -159,6 +161,25 @@ def test_a_folder_ends_in_a_row_a_file(clips: Path, tmp_path: Path) -> None:
     assert float(rows["a.mp4"]["seconds"]) > 0
     signals = pq.read_table(tmp_path / "out/signals.parquet")
     assert signals["item_id"].to_pylist()[:2] == ["a.mp4", "b.mp4"]
+
+
+def test_a_folder_may_be_an_address(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside an archive, and as `file://`: the same files, the same bytes of vectors."""
+    (tmp_path / "with space").mkdir()
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        for name in ("a.mp4", "blind.mp4", "broken.mp4"):
+            archive.write(clips / name, f"sub/{name}")
+            shutil.copy(clips / name, tmp_path / "with space" / name)
+    addresses = {"zip": f"zip://sub::{tmp_path}/films.zip", "file": (tmp_path / "with space").as_uri()}
+    for kind, address in addresses.items():
+        assert extract_folder(address, tmp_path / kind, params=PARAMS) == {"ok": 2, "partial": 0, "refused": 1}
+    assert digest(tmp_path / "zip/audio") == digest(tmp_path / "file/audio")
+    again = HashCache()
+    monkeypatch.setattr("avrec.features.hashing.open_bytes", None)  # an unchanged file is not read again
+    assert again.sha256("a.mp4", addresses["zip"], 1 << 30) == again.sha256("a.mp4", addresses["file"], 1 << 30)
+    again.close()
+    with pytest.raises(DataError, match="cannot be listed"):
+        extract_folder(f"zip://::{tmp_path}/none.zip", tmp_path / "none", params=PARAMS)
 
 
 def test_unchanged_files_are_not_read_again(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
