@@ -108,9 +108,11 @@ def import_(
 
 
 @data.command()
-def ingest() -> None:
+def ingest(
+    back_to: Annotated[str | None, typer.Option(help="Instead: make this earlier snapshot current again.")] = None,
+) -> None:
     """Take every batch that waits in the inbox (AVREC_INBOX), exactly once, and get its features ready."""
-    _pipeline("pipelines.ingest", "all")
+    _pipeline("pipelines.ingest", *(["back", back_to] if back_to else ["all"]))
 
 
 @data.command()

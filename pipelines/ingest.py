@@ -4,6 +4,7 @@ python -m pipelines.ingest take                    append every batch that waits
 python -m pipelines.ingest offer RUN               its data and features may be used from now on
 python -m pipelines.ingest announce                ends with 0 when enough is new for a training run, else with 99
 python -m pipelines.ingest all                     every step, here and now
+python -m pipelines.ingest back SNAPSHOT           an earlier version is current again; later batches may be sent anew
 """
 
 from __future__ import annotations
@@ -208,6 +209,28 @@ def _begin(book: journal.Journal, head: Head) -> dict[str, int]:
     return {name: total - added.get(name, 0) for name, total in head.totals.items()}
 
 
+def back_to(snapshot: str) -> Head:
+    """Makes an earlier version current again, as the beginning of a new line: no batch counts as taken for it.
+
+    Raises:
+        DataError: the current line has no such snapshot.
+    """
+    for _ in range(ATTEMPTS):
+        with journal.opened() as book, tempfile.TemporaryDirectory(prefix="avrec-base-") as scratch:
+            head = book.head
+            if head is None or not book.has_snapshot(head.line, snapshot):
+                known = [str(record["snapshot"]) for record in book.batches(head.line)] if head else []
+                raise DataError(f"no version of the data is {snapshot!r}; there are:\n  " + "\n  ".join(known))
+            dataset = open_snapshot(snapshot, Path(scratch))
+            totals = {name: dataset.table(name).num_rows for name in head.totals if dataset.has(name)}
+            made = Head(head.source, snapshot, dataset.meta.as_of, snapshot, journal.run_of(snapshot), totals)
+            # params.yaml first: killed in between, it names a version of the old line, and nothing has changed.
+            _name(made)
+            if book.add(f"Go back to {snapshot}\n", {"head.json": asdict(made)}):
+                return made
+    raise DataError(f"the journal moved {ATTEMPTS} times; start again.")
+
+
 def _say(name: str, made: Appended) -> None:
     for title, counts in (("new", made.added), ("told anew", made.updated), ("there already", made.repeated),
                           ("not taken", made.rejected)):  # fmt: skip
@@ -270,10 +293,14 @@ def main(arguments: list[str]) -> int:
     for name in ("take", "announce", "all"):
         steps.add_parser(name)
     steps.add_parser("offer").add_argument("run")
+    steps.add_parser("back").add_argument("snapshot")
     given = parser.parse_args(arguments)
     try:
         if given.step == "offer":
             return run_offer(given.run)
+        if given.step == "back":
+            print(f"{back_to(given.snapshot).snapshot} is current again. Next: avrec data ingest", flush=True)
+            return 0
         return {"take": run_take, "announce": run_announce, "all": everything}[given.step]()
     except AvrecError as error:
         print(f"ingest: {error}", file=sys.stderr, flush=True)

@@ -100,6 +100,8 @@ def curve(title: str, values: Sequence[tuple[datetime, float]], bound: float | N
         return HEIGHT - 4 - (HEIGHT - 8) * (value - low) / span
 
     spots = [(4 + (WIDTH - 8) * (at - first).total_seconds() / length, y(value)) for at, value in values]
+    if len(spots) == 1:
+        spots = [(WIDTH / 2, spots[0][1])]
     line = " ".join(f"{x:.1f},{height:.1f}" for x, height in spots)
     limit = (
         f'<line class="bound" x1="0" x2="{WIDTH}" y1="{y(bound):.1f}" y2="{y(bound):.1f}"/>'

@@ -173,6 +173,23 @@ def test_enough_is_new_once(project: Path) -> None:
     assert ingest.announce("d") is None  # counted from the last time it was told
 
 
+def test_a_bad_batch_can_be_taken_back(project: Path) -> None:
+    send("1", 0)
+    good = ingest.take()
+    send("2", 100)
+    ingest.take()
+    assert good is not None
+    made = ingest.back_to(good.snapshot)
+    assert (made.snapshot, made.totals) == (good.snapshot, good.totals)
+    assert yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["dataset"]["snapshot"] == good.snapshot
+    send("2 again", 100)  # the same batch: it does not count as taken any more
+    head = ingest.take()
+    assert head is not None
+    assert head.totals == {"items": 2, "interactions": 10}
+    with pytest.raises(DataError, match="no version of the data"):
+        ingest.back_to("0" * 64)
+
+
 def test_an_erasure_is_followed(project: Path) -> None:
     """The person is out of the current version; later batches are added to that, and bring nobody back."""
     send("1", 0)
