@@ -62,4 +62,4 @@ class AvrecPages(AirflowPlugin):
 
     name = "avrec_pages"
     fastapi_apps = [{"app": Pages(), "url_prefix": PREFIX, "name": "avrec pages"}]  # noqa: RUF012
-    external_views = [{"name": "avrec overview", "href": f"{PREFIX}/{FIRST}", "destination": "nav"}]  # noqa: RUF012
+    external_views = [{"name": "Overview", "href": f"{PREFIX}/{FIRST}", "destination": "nav"}]  # noqa: RUF012

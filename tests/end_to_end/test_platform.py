@@ -104,6 +104,19 @@ def test_the_new_champion_publishes_a_table(platform: Platform) -> None:
     assert "data:image/" in page.read_text()
 
 
+def test_the_overview_is_read_in_airflow_after_signing_in(platform: Platform, root: Path, browser: Browser) -> None:
+    avrec(root, "overview")
+    airflow = platform.where.airflow
+    assert requests.get(f"{airflow}/avrec/overview.html", timeout=60).status_code == 401
+    page = signed_in(browser, airflow, "viewer", password_of("viewer"))
+    page.get_by_text("Overview", exact=True).first.wait_for()
+    page.goto(f"{airflow}/avrec/overview.html")
+    assert f"version {promotion.champion().version}" in page.locator("dl").inner_text()
+    page.get_by_role("link", name=f"{Publisher.of_settings().current().run_date}").click()
+    page.get_by_role("heading", name="Recommendations for").wait_for()
+    page.close()
+
+
 def test_a_published_row_is_traced_and_made_again(platform: Platform, root: Path, tmp_path: Path) -> None:
     publisher = Publisher.of_settings()
     current = publisher.current()
