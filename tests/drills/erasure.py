@@ -16,44 +16,18 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.drills.common import PROJECT, avrec, environment, must
+
 WHO = "canary-7f3a@example.org"
 MARKS = {"comment": "canary-in-comment", "title": "canary-in-title", "file name": "canary-clip.mp4",
          "metadata": "canary-in-metadata", "raw id": WHO}  # fmt: skip
 SMALL = ["matching.two_tower.epochs=2", "evaluation.bootstrap=100"]
 BACKED_UP = ("imports", "dvc", "publications", "tables.db", "mlflow")
-
-
-def environment(base: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AVREC_")}
-    return kept | {
-        "AVREC_HOME": str(base / "home"),
-        "AVREC_REPOSITORY": str(base / "repository"),
-        "PYTHONPATH": str(PROJECT),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-
-
-def avrec(base: Path, *arguments: str) -> tuple[int, str]:
-    """Runs a command in the drill's own checkout; returns exit code and what it said."""
-    command = [sys.executable, "-m", "avrec.cli", *arguments]
-    done = subprocess.run(command, cwd=base / "repository", capture_output=True, text=True, check=False)
-    with (base / "drill.log").open("a", encoding="utf-8") as log:
-        log.write(f"$ avrec {' '.join(arguments[:2])}\n{done.stdout}{done.stderr}\n")
-    return done.returncode, done.stdout + done.stderr
-
-
-def must(base: Path, *arguments: str) -> str:
-    code, said = avrec(base, *arguments)
-    if code:
-        raise SystemExit(f"avrec {' '.join(arguments)} failed:\n{said[-3000:]}")
-    return said
 
 
 def plant(base: Path) -> Path:

@@ -1,0 +1,38 @@
+"""What the drills share: a home and a repository of their own, and commands that must succeed in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def environment(base: Path, home: str = "home", repository: str = "repository") -> dict[str, str]:
+    """The environment of a drill's commands; everything of their own lies below `base`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AVREC_")}
+    return kept | {
+        "AVREC_HOME": str(base / home),
+        "AVREC_REPOSITORY": str(base / repository),
+        "PYTHONPATH": str(PROJECT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def avrec(base: Path, *arguments: str) -> tuple[int, str]:
+    """Runs a command in the drill's own checkout; returns exit code and what it said."""
+    command = [sys.executable, "-m", "avrec.cli", *arguments]
+    done = subprocess.run(command, cwd=base / "repository", capture_output=True, text=True, check=False)
+    with (base / "drill.log").open("a", encoding="utf-8") as log:
+        log.write(f"$ avrec {' '.join(arguments[:2])}\n{done.stdout}{done.stderr}\n")
+    return done.returncode, done.stdout + done.stderr
+
+
+def must(base: Path, *arguments: str) -> str:
+    """As `avrec`, and ends the drill where the command fails."""
+    code, said = avrec(base, *arguments)
+    if code:
+        raise SystemExit(f"avrec {' '.join(arguments)} failed:\n{said[-3000:]}")
+    return said
