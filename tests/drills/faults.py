@@ -435,7 +435,7 @@ BY_TESTS = (
 LIMITS = """
 ## What is not shown
 
-- An approval after its seven days: Airflow fails the task, clearing it asks again (`dags/avrec_common.py`); no test waits
+- An approval after its seven days: Airflow fails the task, clearing asks again (`dags/avrec_common.py`); no test waits
   so long.
 - A clock that jumps. Days and deadlines are read from the clock; order within a run does not depend on it.
 - Decay of a cached object that keeps its size and time is not seen by a stage, only by `avrec data checkout`, which
