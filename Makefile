@@ -72,7 +72,7 @@ docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead
 
 drill: install ## What takes too long for the tests: two workers with one killed, a person erased, faults
 	$(BIN)/python -m tests.drills.two_workers
-	$(BIN)/python -m tests.drills.erasure
+	$(BIN)/python -m tests.drills.erasure --write
 	$(BIN)/python -m tests.drills.faults --write
 
 # In an environment of its own: the tool must not change what it audits.

@@ -36,3 +36,23 @@ def must(base: Path, *arguments: str) -> str:
     if code:
         raise SystemExit(f"avrec {' '.join(arguments)} failed:\n{said[-3000:]}")
     return said
+
+
+def commit_of_project() -> str:
+    """The commit a drill is run at, as its page names it."""
+    show = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def write_section(page: Path, name: str, lines: list[str]) -> None:
+    """Replaces what stands between the two marks of a page that a drill writes.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    begin, end = f"<!-- {name}: written by the drill -->", f"<!-- {name}: end -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} has no marks {begin} and {end}.")
+    page.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]), encoding="utf-8")

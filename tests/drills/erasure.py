@@ -1,6 +1,6 @@
 """Drill: a planted person is erased from a platform that has trained on them, served them and published their lists.
 
-    python -m tests.drills.erasure [--json FILE]
+    python -m tests.drills.erasure [--json FILE] [--write]
 
 Rendered clips are imported as a folder in which one person has events, comments and a clip of their own with marks in
 its title, its file name and its metadata. A model is trained, approved and promoted, and a table is published. The
@@ -18,10 +18,11 @@ import shutil
 import subprocess
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.drills.common import PROJECT, avrec, environment, must
+from tests.drills.common import PROJECT, avrec, commit_of_project, environment, must, write_section
 
 WHO = "canary-7f3a@example.org"
 MARKS = {"comment": "canary-in-comment", "title": "canary-in-title", "file name": "canary-clip.mp4",
@@ -145,6 +146,18 @@ def drill(base: Path) -> dict[str, Any]:
             "seconds": round(time.monotonic() - started)}  # fmt: skip
 
 
+def section(result: dict[str, Any], commit: str, day: str) -> list[str]:
+    """What docs/erase.md says of the last drill."""
+    moments = ("before", "after", "after training", "restored", "after reapply")
+    rows = [f"| {mark} | " + " | ".join(str(result[m][mark]) for m in moments) + " |" for mark in result["before"]]
+    verdict = "passed" if result["passed"] else "**failed**"
+    return [
+        f"Last drill: {day} at commit {commit}, {verdict} in {result['seconds']} s. Places that held a mark:", "",
+        "| mark | before | after `forget` | after training again | a backup came back | after `--reapply` |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |", *rows,
+    ]  # fmt: skip
+
+
 def say(started: float, text: str) -> None:
     print(f"[{time.monotonic() - started:6.1f} s] {text}", flush=True)
 
@@ -152,6 +165,7 @@ def say(started: float, text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help="write the result to docs/erase.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="avrec-drill-") as folder:
         os.environ.update(environment(Path(folder)))
@@ -162,6 +176,9 @@ def main() -> int:
     print(f"erasure: {'passed' if result['passed'] else 'FAILED'} in {result['seconds']} s")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if options.write:
+        day = datetime.now(UTC).date().isoformat()
+        write_section(PROJECT / "docs" / "erase.md", "erasure", section(result, commit_of_project(), day))
     return 0 if result["passed"] else 1
 
 
