@@ -172,13 +172,19 @@ def _media(folder: Path, found: Found) -> dict[str, Media]:
 
 
 def revoke(subjects: Subjects, held: Held) -> Revoked:
-    from avrec.registry import client as server
     from avrec.registry import revoking
 
-    uri = server.tracking_uri()
-    if uri == server.embedded_uri() and not Path(uri.removeprefix("sqlite:///")).is_file():
-        return revoking.Revoked((), (), False)  # nothing was ever tracked in this home
+    if _nothing_tracked():
+        return revoking.Revoked((), (), False)
     return revoking.revoke(subjects, held.runs, held.versions)
+
+
+def _nothing_tracked() -> bool:
+    """Whether this home has no MLflow yet: asking would make one, which takes seconds."""
+    from avrec.registry import client as server
+
+    uri = server.tracking_uri()
+    return uri == server.embedded_uri() and not Path(uri.removeprefix("sqlite:///")).is_file()
 
 
 def published(subjects: Subjects, held: Held, older_than: int | None) -> Published:
@@ -203,8 +209,19 @@ def working_tree(subjects: Subjects) -> bool:
         shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
     shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / lockfile.NAME).unlink(missing_ok=True)
+    own = _cache_of(folder)
+    if own.resolve() != settings().dvc_cache.resolve():  # `dvc repro` by hand knows no AVREC_HOME
+        shutil.rmtree(own / "files", ignore_errors=True)
     print(f"{folder}/data and what was made of it are removed; `dvc repro` makes them without the erased", flush=True)
     return True
+
+
+def _cache_of(folder: Path) -> Path:
+    """Where DVC, run by hand in a folder, keeps its objects."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return Path(repo.cache.local.path).parents[1]  # below it are files/md5
 
 
 def old_runs(days: int) -> list[str]:
@@ -224,7 +241,7 @@ def _approved() -> set[str]:
     from avrec.registry import versions
     from avrec.registry.runs import RUN_ID
 
-    found = versions.all_versions(server.connect())
+    found = [] if _nothing_tracked() else versions.all_versions(server.connect())
     return {v.tags.get(RUN_ID, "") for v in found if v.tags.get("avrec.approval") == "approved"}
 
 

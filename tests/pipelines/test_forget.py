@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,8 +17,9 @@ from avrec.datasets.importing import import_source
 from avrec.errors import DataError
 from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.privacy.receipts import Receipts
+from avrec.privacy.scan import Scanner
 from avrec.settings import settings
-from pipelines import forget, git, runs
+from pipelines import erasing, forget, git, runs
 from pipelines.execute import execute
 from pipelines.scratch import scratch
 
@@ -132,6 +134,29 @@ def test_an_item_is_erased_and_its_file_is_named(folder: Path, capfd: pytest.Cap
     assert str(folder / FILM) in capfd.readouterr().out
     assert forgotten("--scan", "canary-in-title", FILM) == 0
     assert forgotten("--scan", SPOKEN) == 1
+
+
+def test_what_dvc_repro_left_is_removed(folder: Path, project: Path) -> None:
+    import_source("folder", folder)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["dvc", "repro", "--quiet"], cwd=project, env={**os.environ, "PATH": path}, check=True)
+    cache = project / ".dvc" / "cache"
+    assert Scanner([SPOKEN]).folders([cache])
+    assert Scanner([SPOKEN]).folders([project / "data"])
+    assert forgotten(ANNA) == 0
+    assert Scanner([SPOKEN]).folders([cache, project / "data"]) == []
+    assert not (project / "dvc.lock").exists()
+    assert (project / "params.yaml").read_text().count("source: folder") == 1
+
+
+def test_old_runs_go_by_age_and_the_newest_stays(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run, day in (("first", "2020-01-01"), ("second", "2020-02-01"), ("third", "2020-03-01")):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"{day}T00:00:00+00:00")
+        runs.start_run(run, {})
+    assert erasing.old_runs(30) == ["first", "second"]
+    assert erasing.old_runs(36500) == []
+    erasing.drop_runs(["first"])
+    assert set(runs.list_runs()) == {"second", "third"}
 
 
 def test_a_killed_batch_is_finished_by_the_next(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
