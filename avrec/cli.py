@@ -75,12 +75,15 @@ def doctor() -> None:
 @app.command()
 def score(
     run: Annotated[bool, typer.Option("--run", help="Run every test that is named; takes minutes.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Instead of running them, the JUnit report of a run (pytest --junit-xml=FILE).")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Also write docs/ml-test-score.md.")] = False,
 ) -> None:
     """Answer the 28 tests of the ML Test Score (Breck et al. 2017); the lowest of four sections counts."""
     from avrec.scorecard import print_score
 
-    raise SystemExit(print_score(run, write))
+    raise SystemExit(print_score(run, write, results))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ ANSWERS = "tests/ml_test_score.yaml"
 PAGE = "docs/ml-test-score.md"
 _HEAD = """# ML Test Score
 
-Written by `avrec score --run --write`; do not edit. The rubric is that of Breck, Cai, Nielsen, Salib and Sculley,
+Written by `avrec score`; do not edit. The rubric is that of Breck, Cai, Nielsen, Salib and Sculley,
 *The ML Test Score: A Rubric for ML Production Readiness and Technical Debt Reduction*, IEEE Big Data 2017. One point:
 runs automatically and repeatedly (`make test`, on every change). Half a point: done by hand with the result written
 down, or automatic in part. The score is the lowest of the four sections.
@@ -134,24 +134,35 @@ def run(answers: Sequence[Answer], root: Path = PROJECT) -> Card:
 
     What a person runs by hand is not run: its result is on the page it names.
     """
-    card, started = Card(list(answers), unresolved(answers, root)), time.monotonic()
-    nodes = [n for n in dict.fromkeys(n for a in answers for n in a.always) if n not in card.failed]
+    missing = unresolved(answers, root)
+    nodes = [n for n in dict.fromkeys(n for a in answers for n in a.always) if n not in missing]
     report = root / ".pytest_cache" / "ml-test-score.xml"
     report.parent.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *nodes]
-    subprocess.run(command, cwd=root, check=False)
-    passed = set(_passed(report)) if report.is_file() else set()
-    card.failed |= {node for node in nodes if _key(node) not in passed}
-    card.seconds = time.monotonic() - started
+    report.unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *nodes], cwd=root, check=False)
+    return judged(answers, report, root)
+
+
+def judged(answers: Sequence[Answer], report: Path, root: Path = PROJECT) -> Card:
+    """The card of a run of the tests, from its JUnit report (`pytest --junit-xml=FILE`).
+
+    Raises:
+        ParamsError: there is no such report.
+    """
+    if not report.is_file():
+        raise ParamsError(f"{report} does not exist: run `pytest --junit-xml={report}` first; did it crash?")
+    card, passed = Card(list(answers), unresolved(answers, root)), set(_passed(report))
+    named = {node for answer in answers for node in answer.always} - card.failed
+    card.failed |= {node for node in named if _key(node) not in passed}
+    suites = ElementTree.parse(report).iter("testsuite")  # noqa: S314  # pytest wrote it
+    card.seconds = sum(float(suite.get("time", 0)) for suite in suites)
     return card
 
 
 def _passed(report: Path) -> Iterator[tuple[str, str]]:
     """Test functions all of whose cases ran and passed; one that was skipped shows nothing."""
-    import xml.etree.ElementTree as ElementTree  # what is read was written by pytest a moment ago
-
     good: dict[tuple[str, str], bool] = {}
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314  # pytest wrote it
         key = (str(case.get("classname")), str(case.get("name")).partition("[")[0])
         good[key] = good.get(key, True) and not len(case)
     yield from (key for key, fine in good.items() if fine)
@@ -223,18 +234,31 @@ def _row(card: Card, answer: Answer) -> str:
     return f"| {answer.number} | {answer.title} | {card.points(answer):g} | {'<br>'.join(parts)} |"
 
 
-def print_score(execute: bool, write: bool, root: Path = PROJECT) -> int:
-    """Prints the card; 1 where something that was named did not pass or is not there."""
+def print_score(execute: bool, write: bool, report: Path | None = None, root: Path = PROJECT) -> int:
+    """Prints the card; 1 where something that was named did not pass or is not there.
+
+    Args:
+        execute: Run the tests that are named.
+        write: Also write the page.
+        report: Instead of running them, the JUnit report of a run of the whole suite.
+        root: The source checkout.
+    """
     answers = read_answers(root)
-    card = run(answers, root) if execute else Card(answers, unresolved(answers, root))
+    if report is not None:
+        card = judged(answers, report, root)
+    else:
+        card = run(answers, root) if execute else Card(answers, unresolved(answers, root))
     for line in lines(card):
         print(line, flush=True)
     if write:
-        if not execute:
-            raise ParamsError("--write needs --run: the page says what was run.")
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-        )
-        (root / PAGE).write_text(page(card, done.stdout.strip() or "unknown"), encoding="utf-8")
-        print(f"written to {root / PAGE}", flush=True)
+        _write_page(card, root)
     return 1 if card.failed else 0
+
+
+def _write_page(card: Card, root: Path) -> None:
+    if card.seconds is None:
+        raise ParamsError("--write needs --run or --results FILE: the page says what was run.")
+    show = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(show, cwd=root, capture_output=True, text=True, check=False)
+    (root / PAGE).write_text(page(card, done.stdout.strip() or "unknown"), encoding="utf-8")
+    print(f"written to {root / PAGE}", flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avrec.errors import ParamsError
-from avrec.scorecard import SECTIONS, Answer, Card, page, print_score, read_answers, run, unresolved
+from avrec.scorecard import SECTIONS, Answer, Card, judged, page, print_score, read_answers, run, unresolved
 
 PASSES = "def test_good():\n    assert True\n\n\ndef test_bad():\n    assert False\n"
 
@@ -31,6 +31,7 @@ def test_points_follow_from_what_passes(tmp_path: Path) -> None:
                Answer("Data", 5, "By hand", "", by_hand=("python it.py",), documented="it.md"),
                Answer("Data", 6, "Nothing", "")]  # fmt: skip
     card = run(answers, tmp_path)
+    assert card.seconds is not None and card.seconds > 0
     assert [card.points(a) for a in answers] == [1.0, 0.0, 0.5, 0.0, 0.0, 0.0]
     assert card.failed == {bad, "test_it.py::test_gone", "python it.py"}
     assert "did not pass" in page(card, "abc")
@@ -39,6 +40,13 @@ def test_points_follow_from_what_passes(tmp_path: Path) -> None:
 def test_the_score_is_the_lowest_section() -> None:
     answers = [Answer(section, 1, "", "", always=("x::y",)) for section in SECTIONS[:3]]
     assert Card([*answers, Answer(SECTIONS[3], 1, "", "", always=("x::y",), lacks="half")]).score == 0.5
+
+
+def test_a_report_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="junit-xml"):
+        judged([], tmp_path / "none.xml")
+    with pytest.raises(ParamsError, match="--write needs"):
+        print_score(execute=False, write=True)
 
 
 def test_without_a_checkout_it_says_so(tmp_path: Path) -> None:
