@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from avrec.errors import AvrecError
+from avrec.errors import AvrecError, no_room
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Recommends audio and video from what they contain and what people did with them.")  # fmt: skip
@@ -29,6 +29,11 @@ def main() -> None:
         app()
     except AvrecError as error:
         print(f"avrec: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        if (said := no_room(error)) is None:
+            raise
+        print(f"avrec: {said}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -1,5 +1,9 @@
 """Errors a person is meant to read: what is wrong, what was expected, what to do."""
 
+import errno
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 
 class AvrecError(Exception):
     """Base of every error raised on purpose; the CLI prints it without a traceback."""
@@ -43,3 +47,13 @@ class RevokedError(RegistryError):
 
 class PlatformError(AvrecError):
     """A server of the platform does not start or does not answer; names its log file."""
+
+
+def no_room(error: OSError) -> str | None:
+    """What to do about a write that failed for want of room; None where it failed for another reason."""
+    if error.errno not in _FULL and "No space left" not in str(error):
+        return None
+    return (
+        f"no room to write: {error}. Nothing half-written is used. Free some (`python -m pipelines.gc` removes from "
+        "DVC's cache what no run names, `avrec doctor` says how much is left) and run the same again."
+    )

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, date, datetime
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError, DataError
+from avrec.errors import AvrecError, DataError, no_room
 from avrec.recommend.filters import end_of
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
@@ -146,6 +146,11 @@ def main(arguments: list[str]) -> int:
     except AvrecError as error:
         print(f"publish: {error}", file=sys.stderr, flush=True)
         return PERMANENT if isinstance(error, DataError) else 1
+    except OSError as error:
+        if (said := no_room(error)) is None:
+            raise
+        print(f"publish: {said}", file=sys.stderr, flush=True)
+        return 1
 
 
 if __name__ == "__main__":

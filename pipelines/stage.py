@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avrec.errors import AvrecError
+from avrec.errors import AvrecError, no_room
 from avrec.params import Params, load_params
 from avrec.settings import settings
 
@@ -33,6 +33,11 @@ def run(name: str, work: Callable[[Params], None]) -> None:
         work(load_params())
     except AvrecError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from error
+    except OSError as error:
+        if (said := no_room(error)) is None:
+            raise
+        print(f"{name}: {said}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
     seconds = time.monotonic() - started
     record_seconds(name, seconds)

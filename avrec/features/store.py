@@ -249,10 +249,14 @@ def _place(path: Path, data: bytes) -> None:
     """Puts a whole file in place in one step; a kill leaves at most a file no reader looks at."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk: what could be written must not go on taking the room
+        aside.unlink(missing_ok=True)
+        raise
     aside.replace(path)
 
 

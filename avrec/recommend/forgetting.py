@@ -36,6 +36,7 @@ def forget_published(
     Returns:
         Rows taken out, and the days they were of.
     """
+    publisher.store.sweep()
     _throw_away_staged(publisher.store, subjects, dropped_runs)
     rows = 0
     days: set[date] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import time
 import uuid
 from pathlib import Path
 
@@ -79,8 +80,22 @@ class Store:
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        aside.write_bytes(data)
+        try:
+            aside.write_bytes(data)
+        except OSError:  # a full disk: what could be written must not go on taking the room
+            aside.unlink(missing_ok=True)
+            raise
         return aside
+
+    def sweep(self, older_than_s: float = 3600.0) -> int:
+        """Removes what killed writers left unfinished on a disk; returns how many. A live one is younger than that."""
+        if not self.local:
+            return 0  # an object store shows no unfinished file
+        limit = time.time() - older_than_s
+        left = [p for p in Path(self.root).rglob(".*") if p.is_file() and p.stat().st_mtime < limit]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
     def read_table(self, name: str) -> pa.Table:
         return pq.read_table(io.BytesIO(self.read(name)))

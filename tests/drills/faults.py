@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.drills.common import PROJECT, environment
+from tests.drills.common import PROJECT, commit_of_project, environment, write_section
 
 RUN = "faults"
 SET = {
@@ -408,61 +408,14 @@ def drill_all(base: Path) -> Drill:
     return drill
 
 
-BY_TESTS = (
-    ("scheduler, API server or MLflow killed", "comes back by itself, a bounded number of times",
-     "tests/platform/test_supervisor.py::test_a_part_that_dies_comes_back"),
-    ("supervisor killed", "no process is left, the next start sweeps",
-     "tests/platform/test_supervisor.py::test_a_killed_supervisor_leaves_nothing"),
-    ("a worker killed while others go on", "another finishes, equal hashes",
-     "tests/pipelines/test_execute.py::test_killed_in_the_middle_then_tried_again"),
-    ("publishing killed between any two steps", "one whole table is in force, repeating finishes",
-     "tests/recommend/test_publication.py::test_killed_anywhere_leaves_one_whole_table_and_can_be_repeated"),
-    ("a writer of the feature store killed", "whole shards only",
-     "tests/features/test_store.py::test_a_killed_writer_leaves_whole_shards_only"),
-    ("an import killed", "nothing visible, swept later",
-     "tests/datasets/test_importing.py::test_what_a_killed_import_left_is_swept"),
-    ("an erasure killed", "the next batch finishes it",
-     "tests/pipelines/test_forget.py::test_a_killed_batch_is_finished_by_the_next"),
-    ("MLflow gone in the middle of `track`", "the run is completed, nothing twice",
-     "tests/registry/test_runs.py::test_an_outage_in_between_is_repaired"),
-    ("a damaged remote", "`avrec data checkout` names the file",
-     "tests/pipelines/test_checkout.py::test_a_damaged_remote_is_noticed"),
-    ("a damaged shard of the feature store", "set aside, extracted again",
-     "tests/features/test_store.py::test_a_damaged_shard_is_set_aside_and_extracted_again"),
-    ("a decoder that dies or hangs", "takes one file along",
-     "tests/media/test_hostile.py::test_a_worker_that_dies_or_hangs_takes_one_file_along"),
-    ("approval answered twice at once", "one counts, the other is told",
-     "tests/registry/test_promotion.py::test_of_two_answers_at_once_one_counts"),
-    ("approval answered again on a retry", "the record stands",
-     "tests/pipelines/test_approve.py::test_an_answer_is_recorded_once_and_found_on_a_retry"),
-    ("approval by the wrong person", "403, nothing decided",
-     "tests/end_to_end/test_platform.py::test_nobody_but_an_approver_may_answer"),
-    ("approval without a reason", "the run fails, clearing asks again",
-     "tests/end_to_end/test_platform.py::test_an_answer_without_a_reason_decides_nothing"),
-)  # fmt: skip
-LIMITS = """
-## What is not shown
-
-- An approval after its seven days: Airflow fails the task, clearing asks again (`dags/avrec_common.py`); no test waits
-  so long.
-- A clock that jumps. Days and deadlines are read from the clock; order within a run does not depend on it.
-- Decay of a cached object that keeps its size and time is not seen by a stage, only by `avrec data checkout`, which
-  hashes everything: keep the cache on a file system with checksums.
-"""
-
-
-def page(drill: Drill, commit: str, seconds: float) -> str:
+def section(drill: Drill, commit: str, seconds: float) -> list[str]:
+    """What docs/faults.md says of the last drill."""
     words = {True: "as it must", False: "**not as it must**", None: "not tried"}
-    rows = [f"| {r.fault} | {r.seen.replace('|', '/')} | {words[r.good]} |" for r in drill.rows]
-    tests = [f"| {fault} | {outcome} | `{node}` |" for fault, outcome, node in BY_TESTS]
-    return "\n".join([
-        "# Faults", "",
-        "What breaks while the platform works, and what becomes of it. The first table is written by",
-        "`python -m tests.drills.faults --write`, last on "
-        f"{datetime.now(UTC):%Y-%m-%d} at commit {commit}, in {seconds:.0f} s.", "",
-        "| fault | seen | ended |", "| --- | --- | --- |", *rows, "", "## By tests, on every change", "",
-        "| fault | outcome | test |", "| --- | --- | --- |", *tests, LIMITS,
-    ])  # fmt: skip
+    return [
+        f"Last drill: {datetime.now(UTC):%Y-%m-%d} at commit {commit}, in {seconds:.0f} s.", "",
+        "| fault | seen | ended |", "| --- | --- | --- |",
+        *(f"| {r.fault} | {r.seen.replace('|', '/')} | {words[r.good]} |" for r in drill.rows),
+    ]  # fmt: skip
 
 
 def main() -> int:
@@ -470,8 +423,6 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--write", action="store_true", help="write the table to docs/faults.md")
     options = parser.parse_args()
-    commit = subprocess.run(["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"], check=True,
-                            capture_output=True, text=True).stdout.strip()  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="avrec-drill-") as folder:
         os.environ.update(environment(Path(folder)))
         try:
@@ -484,7 +435,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in drill.rows], indent=2) + "\n", encoding="utf-8")
     if options.write:
-        PAGE.write_text(page(drill, commit, seconds), encoding="utf-8")
+        write_section(PAGE, "faults", section(drill, commit_of_project(), seconds))
     return 1 if any(row.good is False for row in drill.rows) else 0
 
 

@@ -17,6 +17,7 @@ from avrec.features.store import FeatureStore
 from avrec.features.text import TextExtractor
 from avrec.params import TextParams
 from tests.features.suite import equal
+from tests.small_disk import full_disk
 
 EXTRACTOR = TextExtractor(TextParams())
 OTHER = TextExtractor(TextParams(fields=("title",)))
@@ -47,6 +48,27 @@ def test_what_was_written_comes_back(store: FeatureStore) -> None:
     assert set(found) == {f"k{i}" for i in range(0, 200, 7)}
     assert all(equal(found[key], dict(rows)[key]) for key in found)
     assert store.read(EXTRACTOR, ["unknown"]) == {}
+
+
+def test_a_full_disk_leaves_no_shard_and_no_rest(store: FeatureStore) -> None:
+    store.write(EXTRACTOR, [("before", some(1))])
+    with full_disk(1000), pytest.raises(OSError):
+        store.write(EXTRACTOR, [("k", some(2))])
+    assert [path.name for path in Path(store.folder(EXTRACTOR)).iterdir()] == [path.name for path in shards(store)]
+    assert store.missing(EXTRACTOR, ["before", "k"]) == ["k"]
+    store.write(EXTRACTOR, [("k", some(2))])
+    assert store.missing(EXTRACTOR, ["before", "k"]) == []
+
+
+def test_what_is_forgotten_is_extracted_again(store: FeatureStore) -> None:
+    rows = [(f"k{i}", some(i)) for i in range(5)]
+    store.write(EXTRACTOR, rows[:3])
+    store.write(EXTRACTOR, rows[3:])
+    assert store.forget({"k1", "k3", "k4", "unknown"}) == 3
+    assert store.missing(EXTRACTOR, [f"k{i}" for i in range(5)]) == ["k1", "k3", "k4"]
+    assert equal(store.read(EXTRACTOR, ["k2"])["k2"], rows[2][1])
+    assert len(shards(store)) == 1
+    assert store.forget(set()) == 0
 
 
 def test_another_setting_is_another_place(store: FeatureStore) -> None:

@@ -1,0 +1,76 @@
+"""A database that is locked and a disk that is full: nothing half-published, and the same again finishes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from avrec.datasets.dataset import Dataset
+from avrec.errors import no_room
+from avrec.recommend.bundle import Bundle
+from avrec.recommend.publication import Publisher
+from avrec.recommend.store import Store
+from avrec.recommend.tables import shard_rows
+from avrec.settings import settings
+from tests.small_disk import full_disk
+
+from .conftest import make_plan, stage_all
+
+
+def test_a_locked_database_is_waited_for(bundle: Bundle, dataset: Dataset) -> None:
+    publisher, plan = Publisher.of_settings(), make_plan(dataset)
+    stage_all(publisher, bundle, dataset, plan)
+    held, free, done = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with publisher.tables.locked():
+            held.set()
+            free.wait(60)
+
+    def publish() -> None:
+        Publisher.of_settings().publish(plan)
+        done.set()
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=publish)]
+    threads[0].start()
+    assert held.wait(60)
+    threads[1].start()
+    assert not done.wait(2)
+    assert publisher.tables.all() == []
+    free.set()
+    for thread in threads:
+        thread.join(60)
+    assert publisher.current().id == plan.publication_id
+
+
+def test_a_full_disk_leaves_the_table_in_force(bundle: Bundle, dataset: Dataset) -> None:
+    publisher, first, second = Publisher.of_settings(), make_plan(dataset), make_plan(dataset, "2")
+    stage_all(publisher, bundle, dataset, first)
+    publisher.publish(first)
+    rows = list(shard_rows(bundle, dataset, second.recipe, *second.shards[0]))
+    with full_disk(1000), pytest.raises(OSError) as caught:
+        publisher.stage(second, 0, rows)
+    assert "run the same again" in str(no_room(caught.value))
+    assert not publisher.has_part(second, 0)
+    assert [p for p in Path(settings().publications).rglob(".*") if p.is_file()] == []
+    stage_all(publisher, bundle, dataset, second)
+    with full_disk(1000), pytest.raises(OSError):
+        publisher.publish(second)
+    assert publisher.current().id == first.publication_id
+    publisher.publish(second)
+    assert publisher.current().id == second.publication_id
+
+
+def test_another_reason_is_not_called_a_full_disk() -> None:
+    assert no_room(PermissionError(13, "Permission denied")) is None
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("folder/whole", b"x")
+    (tmp_path / "folder" / ".part.1234").write_bytes(b"half")
+    assert store.sweep() == 0
+    assert store.sweep(older_than_s=-1.0) == 1
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["whole"]
