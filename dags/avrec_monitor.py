@@ -65,7 +65,7 @@ def avrec_monitor() -> None:
     tell = Tell(task_id="tell", doc_md="Skipped where all is within bounds.")
     retrain = Step(
         task_id="retrain", module="monitor", outlets=[DRIFT],
-        arguments=["retrain", "{{ ti.xcom_pull(task_ids='look')['retrain'] | tojson }}"],
+        arguments=["retrain", "{{ ti.xcom_pull(task_ids='look')['retrain'] }}"],
         doc_md="Skipped where training would not help, or was done with these data; else a training run starts.",
     )  # fmt: skip
     overview = Step(

@@ -1,13 +1,14 @@
 """Looks at data, champion and published tables: what drifts, ages, is skewed, and what came of the lists.
 
 python -m pipelines.monitor look                   writes the page, adds to the curves in MLflow, hands back the alerts
-python -m pipelines.monitor retrain true           ends with 0 where a training run may help, else with 99
+python -m pipelines.monitor retrain VERSION        ends with 0 the first time this version of the data asks, else 99
 python -m pipelines.monitor all                    look, tell, and say whether to train
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from pipelines.stage import SKIP, result, write_json
 
 TABLES = 7
 """Publications that are looked at."""
+CLAIMED = "retrained.json"
 HORIZON = timedelta(days=1)
 """How long after a table is made its lists are judged by what people did."""
 
@@ -160,13 +162,32 @@ def may_train(report: Report, alerts: list[dict[str, Any]], bounds: MonitorParam
     return report.dataset_version not in trained
 
 
+def claim(dataset_version: str, by: str) -> bool:
+    """Whether a training run is to start for this version of the data: once, however often it is looked at.
+
+    Args:
+        dataset_version: DVC hash of the validated data; empty where no training is wanted.
+        by: Who asks. A second question of the same gets the same answer, so that a retry loses nothing.
+    """
+    while dataset_version:
+        with journal.opened() as book:
+            before = book.read(CLAIMED) or {}
+            if before.get("dataset_version") == dataset_version:
+                return bool(before["by"] == by)
+            if book.add(
+                "Train because of what the monitor found\n", {CLAIMED: {"dataset_version": dataset_version, "by": by}}
+            ):
+                return True
+    return False
+
+
 def run_look() -> tuple[list[dict[str, Any]], bool]:
     report, alerts, path = look(datetime.now(UTC))
     train = may_train(report, alerts, current_params().monitor)
     for alert in alerts:
         print(f"{alert['name']}: {alert['text']}", flush=True)
     print(f"{len(alerts)} alert(s); page: {path.as_uri()}", flush=True)
-    result({"alerts": alerts, "retrain": train, "page": path.as_uri()})
+    result({"alerts": alerts, "retrain": report.dataset_version if train else "", "page": path.as_uri()})
     return alerts, train
 
 
@@ -196,8 +217,9 @@ def main(arguments: list[str]) -> int:
         if arguments == ["all"]:
             return everything()
         if len(arguments) == 2 and arguments[0] == "retrain":
-            print("A training run may help." if arguments[1] == "true" else "No training run is due.", flush=True)
-            return 0 if arguments[1] == "true" else SKIP
+            wanted = claim(arguments[1], os.environ.get("AVREC_RUN_ID", "local"))
+            print("A training run is started." if wanted else "No training run is due.", flush=True)
+            return 0 if wanted else SKIP
     except AvrecError as error:
         print(f"monitor: {error}", file=sys.stderr, flush=True)
         return 1
