@@ -372,11 +372,12 @@ def benchmark(
     split: Annotated[str, typer.Option(help="val (cross-fit) or test (needs test.csv).")] = "val",
     json: Annotated[Path | None, typer.Option(help="Also write the rows here.")] = None,
     matchers: Annotated[str | None, typer.Option(help="NAME,NAME,...: only these, and a hybrid of them.")] = None,
+    seeds: Annotated[int, typer.Option(help="How often, each time with another seed; the spread is told.")] = 1,
 ) -> None:
     """Run every matcher on a public data set and print one table."""
     from avrec.evaluation.benchmark import run_benchmark
 
-    run_benchmark(name, data, split, json, matchers.split(",") if matchers else None)
+    run_benchmark(name, data, split, json, matchers.split(",") if matchers else None, seeds)
 
 
 def _pipeline(module: str, *arguments: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from avrec.errors import DataError
+from avrec.evaluation.chance import Chance
 from avrec.evaluation.evaluate import Yardstick, evaluate_matcher
 from avrec.evaluation.metrics import Reals
 from avrec.evaluation.public import PublicData, load_public
@@ -26,7 +27,7 @@ from avrec.evaluation.report import rounded
 from avrec.evaluation.significance import paired_bootstrap
 from avrec.evaluation.slices import Slice, Traits, build_slices, cold_items
 from avrec.evaluation.truth import Truth
-from avrec.matching.base import Matcher
+from avrec.matching.base import FitReport, Matcher
 from avrec.matching.data import Histories, Interactions
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.loading import evaluation_set, validation_halves
@@ -55,11 +56,13 @@ class Entry:
     Attributes:
         people: Metrics of people by slice and name, of all folds one after the other.
         settings: Chosen in each fold.
+        tried: Configurations compared on validation, epochs of early stopping included, summed over the folds.
         seconds: Of fitting, choosing and ranking, summed over the folds.
     """
 
     people: dict[str, dict[str, list[Reals]]] = field(default_factory=dict)
     settings: list[dict[str, Any]] = field(default_factory=list)
+    tried: int = 0
     seconds: float = 0.0
 
     def values(self, part: str, metric: str) -> Reals:
@@ -67,9 +70,8 @@ class Entry:
         return np.concatenate(self.people.get(part, {}).get(metric) or [np.zeros(0)])
 
 
-def run_benchmark(
-    name: str, data: Path, split: str = "val", json: Path | None = None, matchers: Sequence[str] | None = None
-) -> dict[str, Any]:
+def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None = None,
+                  matchers: Sequence[str] | None = None, seeds: int = 1) -> dict[str, Any]:  # fmt: skip
     """Fits, measures and prints every matcher.
 
     Args:
@@ -79,21 +81,28 @@ def run_benchmark(
         json: File to write the same figures to.
         matchers: Single matchers to measure, of which the hybrid is made; by default every one is measured, and the
             hybrid is made of those that params.yaml enables.
+        seeds: How often all of it is done, each time with another seed of halves and training. Rows are those of the
+            first, the one of params.yaml; the spread over all is told beside them.
 
     Returns:
         What is written: `{"rows": [{"matcher", "slice", "recall@20", "ndcg@20", "seconds"}], ...}`.
 
     Raises:
-        DataError: unknown name, split or matcher, the folder is not that data set, or has no test part.
+        DataError: unknown name, split or matcher, no seed, the folder is not that data set, or has no test part.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before its first import; it greets at length
     public = load_public(name, data)
     params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
     measured, blended = chosen_matchers(params, matchers)
-    entries: dict[str, Entry] = {}
-    for fold in folds(public, split, params.seed):
-        measure_fold(public, fold, params, entries, measured, blended)
-    report = summary(public, split, entries)
+    if seeds < 1:
+        raise DataError(f"--seeds {seeds}: expected at least 1.")
+    runs: dict[int, dict[str, Entry]] = {}
+    for seed in range(params.seed, params.seed + seeds):
+        entries: dict[str, Entry] = {}
+        for fold in folds(public, split, seed):
+            measure_fold(public, fold, params.model_copy(update={"seed": seed}), entries, measured, blended)
+        runs[seed] = entries
+    report = summary(public, split, runs)
     print(as_text(report), flush=True)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
@@ -141,13 +150,14 @@ def measure_fold(
     """Adds one fold to `entries`; `measured` and `blended` are those of `chosen_matchers`."""
     histories, slices = judged_slices(public, fold)
     yardstick = Yardstick.of(public.catalog, public.train)
-    for name, matcher, settings, seconds in fitted_matchers(public, fold.choose, params, measured, blended):
+    for matcher, report, seconds in fitted_matchers(public, fold.choose, params, measured, blended):
         started = time.perf_counter()
         result = evaluate_matcher(matcher, histories, slices, [K], yardstick)
-        entry = entries.setdefault(name, Entry())
+        entry = entries.setdefault(matcher.name, Entry())
         entry.seconds += seconds + time.perf_counter() - started
-        entry.settings.append(settings)
-        print(f"  {name}: {seconds:.0f} s to fit and choose", file=sys.stderr, flush=True)
+        entry.settings.append(report.settings)
+        entry.tried += max(len(report.trials), len(report.epochs), 1)
+        print(f"  {matcher.name}: {seconds:.0f} s to fit and choose", file=sys.stderr, flush=True)
         for part, found in result.items():
             for metric in METRICS:
                 entry.people.setdefault(part, {}).setdefault(metric, []).append(found.people[metric])
@@ -169,35 +179,35 @@ def fitted_matchers(
     params: MatchingParams,
     measured: Sequence[str],
     blended: Sequence[str],
-) -> Iterator[tuple[str, Matcher, dict[str, Any], float]]:
-    """Matchers fitted on train, the hybrid last: name, matcher, settings, seconds.
+) -> Iterator[tuple[Matcher, FitReport, float]]:
+    """Chance, and matchers fitted on train, the hybrid last: matcher, what it says of its training, seconds.
 
     As in the pipeline, single matchers choose on one half of `choose`, and the hybrid learns its blend on the other.
     Its seconds are those of its members and its own.
     """
     for_members, for_blend = validation_halves(choose, params.seed)
+    yield _fitted(Chance(params.seed), public, for_members)
     members: dict[str, Matcher] = {}
     total = 0.0
     for name in measured:
-        matcher = build(name, params)
-        settings, seconds = _fitted(matcher, public, for_members)
+        matcher, report, seconds = _fitted(build(name, params), public, for_members)
         if name in blended:
             members[name], total = matcher, total + seconds
-        yield name, matcher, settings, seconds
+        yield matcher, report, seconds
     if len(members) > 1:
-        hybrid = Hybrid(params.rank, members, seed=params.seed)
-        settings, seconds = _fitted(hybrid, public, for_blend)
-        yield Hybrid.name, hybrid, settings, total + seconds
+        hybrid, report, seconds = _fitted(Hybrid(params.rank, members, seed=params.seed), public, for_blend)
+        yield hybrid, report, total + seconds
 
 
-def _fitted(matcher: Matcher, public: PublicData, choose: Interactions) -> tuple[dict[str, Any], float]:
+def _fitted(matcher: Matcher, public: PublicData, choose: Interactions) -> tuple[Matcher, FitReport, float]:
     started = time.perf_counter()
-    settings = matcher.fit(public.catalog, public.train, choose).settings
-    return settings, time.perf_counter() - started
+    report = matcher.fit(public.catalog, public.train, choose)
+    return matcher, report, time.perf_counter() - started
 
 
-def summary(public: PublicData, split: str, entries: dict[str, Entry]) -> dict[str, Any]:
-    """Rows of the table and what is needed to judge them; JSON values."""
+def summary(public: PublicData, split: str, runs: dict[int, dict[str, Entry]]) -> dict[str, Any]:
+    """Rows of the table and what is needed to judge them, from the entries of each seed; JSON values."""
+    entries = next(iter(runs.values()))
     rows = [
         rounded({
             "matcher": name, "slice": part,
@@ -214,8 +224,23 @@ def summary(public: PublicData, split: str, entries: dict[str, Entry]) -> dict[s
         "protocol": public.protocol,
         "users": {part: len(some.values(part, METRICS[0])) for part in SLICES},
         "settings": {name: entry.settings for name, entry in entries.items()},
+        "tried": {name: entry.tried for name, entry in entries.items()},
         "against_ease": against(entries, "ease"),
+        "seeds": list(runs),
+        "spread": spread(runs),
     }
+
+
+def spread(runs: dict[int, dict[str, Entry]]) -> dict[str, Any]:
+    """Mean, least and most of every figure over the seeds, by matcher, slice and metric."""
+    found: dict[str, Any] = {}
+    for name, entry in next(iter(runs.values())).items():
+        for part in entry.people:
+            for metric in METRICS:
+                means = [float(entries[name].values(part, metric).mean()) for entries in runs.values()]
+                values = {"mean": float(np.mean(means)), "least": min(means), "most": max(means)}
+                found.setdefault(name, {}).setdefault(part, {})[metric] = rounded(values)
+    return found
 
 
 def against(entries: dict[str, Entry], baseline: str) -> dict[str, Any]:
@@ -238,13 +263,21 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['benchmark']}, {report['split']}: {report['protocol']}",
         f"{'people':<12}" + "".join(f"{part} ({users[part]})".rjust(20) for part in SLICES),
-        f"{'matcher':<12}" + f"{'Recall@20':>11}{'NDCG@20':>9}" * len(SLICES) + f"{'seconds':>10}",
+        f"{'matcher':<12}" + f"{'Recall@20':>11}{'NDCG@20':>9}" * len(SLICES) + f"{'tried':>7}{'seconds':>10}",
     ]
     for name in dict.fromkeys(row["matcher"] for row in report["rows"]):
         mine = {row["slice"]: row for row in report["rows"] if row["matcher"] == name}
         cells = "".join(_cell(mine.get(part), METRICS[0], 11) + _cell(mine.get(part), METRICS[1], 9) for part in SLICES)
-        lines.append(f"{name:<12}{cells}{next(iter(mine.values()))['seconds']:>10.1f}")
+        lines.append(f"{name:<12}{cells}{report['tried'][name]:>7}{next(iter(mine.values()))['seconds']:>10.1f}")
+    if len(report["seeds"]) > 1:
+        lines += ["", f"least and most over the seeds {', '.join(map(str, report['seeds']))}"]
+        lines += [_spread_line(name, parts) for name, parts in report["spread"].items()]
     return "\n".join(lines)
+
+
+def _spread_line(name: str, parts: dict[str, Any]) -> str:
+    cells = [parts.get(part, {}).get(METRICS[0]) for part in SLICES]
+    return f"{name:<12}" + "".join((f"{c['least']:.4f} to {c['most']:.4f}" if c else "n/a").rjust(20) for c in cells)
 
 
 def _cell(row: dict[str, Any] | None, metric: str, width: int) -> str:

@@ -73,12 +73,13 @@ class Hybrid(Matcher):
         self._prepare(catalog)
         self.people = sample_people(train, self.seed)
         judged = selection_set(train, validation)
+        trials = []
         if judged:
-            learn(self, judged)
+            trials = learn(self, judged)
         else:
             self.weights = self.weights or self.named(self.equal_weights, self.equal_weights)
             keep_share(self)
-        return FitReport(self.settings())
+        return FitReport(self.settings(), trials=trials)
 
     def cross_fitted(self, train: Interactions, validation: Interactions) -> dict[str, float]:
         """Figures on validation where nobody is judged by weights that saw them: fit on one half, judge the other."""

@@ -25,17 +25,18 @@ MAX_LOSS = 0.02
 TINY = 1e-6
 
 
-def learn(hybrid: Hybrid, judged: EvaluationSet) -> None:
-    """Sets the weights of a hybrid, and the share of the lists that new items get."""
+def learn(hybrid: Hybrid, judged: EvaluationSet) -> list[dict[str, float]]:
+    """Sets the weights of a hybrid, and the share of the lists that new items get. Returns the shares tried."""
     members = list(hybrid.members.values())
     known = weigh(hybrid, restricted(judged, hybrid.warm), hybrid.warm, [True] * len(members))
     hybrid.weights = hybrid.named(known, weights_of_new(hybrid, judged))
     levels = entries(hybrid)
-    offset = bearable_offset(hybrid, judged, levels)
+    offset, trials = bearable_offset(hybrid, judged, levels)
     if not hybrid.warm.all():
         offset = max(offset, liked_offset(hybrid, judged))
     hybrid.raise_new(offset)
     hybrid.share = round(share_at(levels, offset), 6)
+    return trials
 
 
 def weights_of_new(hybrid: Hybrid, judged: EvaluationSet) -> Doubles:
@@ -101,13 +102,13 @@ def entries(hybrid: Hybrid) -> Floats:
     return np.concatenate(blocks) if blocks else np.zeros((0, DEPTH), np.float32)
 
 
-def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> float:
-    """The offset of the largest share up to `new_share` that validation bears."""
+def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> tuple[float, list[dict[str, float]]]:
+    """The offset of the largest share up to `new_share` that validation bears, and what each share tried came to."""
     part_new = new_items(hybrid.warm, hybrid.seed).mean()
     shares = [hybrid.params.new_share * step / STEPS for step in range(STEPS, -1, -1)]
     offsets = [offset_for(levels, share, part_new) for share in shares]
     if hybrid.warm.all():
-        return offsets[0]
+        return offsets[0], []
     found: list[list[Ints]] = [[] for _ in offsets]
     for start in range(0, len(judged.truth), BLOCK):
         part = judged.histories.slice(start, min(start + BLOCK, len(judged.truth)))
@@ -115,7 +116,10 @@ def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> fl
         for places, offset in zip(found, offsets, strict=True):
             places += ranks(scores + np.where(hybrid.warm, 0.0, offset).astype(np.float32), part, truth)
     figures = [recall(places, SELECT_K) for places in found]
-    return next(o for o, each in zip(offsets, figures, strict=True) if bears(each, figures[-1]))
+    trials = [
+        {"new_share": s, f"recall@{SELECT_K}": float(each.mean())} for s, each in zip(shares, figures, strict=True)
+    ]
+    return next(o for o, each in zip(offsets, figures, strict=True) if bears(each, figures[-1])), trials
 
 
 def bears(recalls: Doubles, without: Doubles) -> bool:

@@ -10,7 +10,9 @@ import pytest
 
 from avrec.errors import DataError
 from avrec.evaluation.benchmark import Entry, against, folds, run_benchmark
+from avrec.evaluation.chance import Chance
 from avrec.evaluation.public import load_movielens, load_tiktok
+from avrec.matching.data import Histories
 from avrec.matching.registry import MATCHERS
 
 FAST = "matching:\n  two_tower: {enabled: false, epochs: 1}\n  ease: {l2: 20.0}\n"
@@ -48,12 +50,15 @@ def test_one_table_and_the_same_as_json(tiktok: Path, capsys: pytest.CaptureFixt
     report = run_benchmark("tiktok", tiktok, "val", Path("out/rows.json"), QUICK)
     written = json.loads(Path("out/rows.json").read_text())
     assert written == report
-    assert {row["matcher"] for row in written["rows"]} == {"popularity", "content", "ease", "hybrid"}
+    assert {row["matcher"] for row in written["rows"]} == {"random", "popularity", "content", "ease", "hybrid"}
     for row in written["rows"]:
         assert set(row) == {"matcher", "slice", "recall@20", "ndcg@20", "seconds"}
         assert row["slice"] in ("all", "cold_all", "cold_only")
     assert written["users"] == {"all": 40, "cold_all": 20, "cold_only": 20}
     assert len(written["settings"]["ease"]) == 2  # one for each half
+    assert written["tried"]["popularity"] == written["tried"]["random"] == 2
+    assert written["tried"]["ease"] > 4
+    assert written["tried"]["hybrid"] == 8  # four shares for new items, twice
     printed = capsys.readouterr().out
     for name in ("Recall@20", "NDCG@20", "all (40)", "cold_only (20)", "seconds", "popularity", "ease"):
         assert name in printed
@@ -61,9 +66,37 @@ def test_one_table_and_the_same_as_json(tiktok: Path, capsys: pytest.CaptureFixt
 
 def test_every_matcher_has_a_row_and_the_hybrid_is_made_of_the_enabled(tiktok: Path) -> None:
     report = run_benchmark("tiktok", tiktok)
-    assert {row["matcher"] for row in report["rows"]} == set(MATCHERS)
+    assert {row["matcher"] for row in report["rows"]} == {"random", *MATCHERS}
     assert "two_tower" not in report["settings"]["hybrid"][0]["members"]
     assert {"content", "ease", "popularity"} <= set(report["settings"]["hybrid"][0]["members"])
+
+
+def test_several_seeds_tell_their_spread_beside_the_rows_of_the_first(
+    tiktok: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("popularity", "content", "ease")
+    one, two = (run_benchmark("tiktok", tiktok, matchers=names, seeds=seeds) for seeds in (1, 2))
+    assert two["seeds"] == [7, 8]
+    for before, after in zip(one["rows"], two["rows"], strict=True):
+        assert {**before, "seconds": 0} == {**after, "seconds": 0}
+    found = two["spread"]["hybrid"]["all"]["recall@20"]
+    first = next(r["recall@20"] for r in two["rows"] if (r["matcher"], r["slice"]) == ("hybrid", "all"))
+    assert found["least"] <= first <= found["most"]
+    chance = two["spread"]["random"]["all"]["ndcg@20"]
+    assert chance["least"] < chance["mean"] < chance["most"]
+    assert "least and most over the seeds 7, 8" in capsys.readouterr().out
+    with pytest.raises(DataError, match="--seeds 0: expected at least 1"):
+        run_benchmark("tiktok", tiktok, seeds=0)
+
+
+def test_chance_finds_what_chance_finds(tiktok: Path) -> None:
+    public = load_tiktok(tiktok)
+    chance = Chance()
+    chance.fit(public.catalog, public.train)
+    people = Histories.of([[]] * 400, user=list(range(400)))
+    items, _ = chance.recommend(people, 20)
+    assert np.bincount(items.ravel(), minlength=140).std() < 12  # 57 each, were it exact
+    np.testing.assert_array_equal(chance.recommend(people.slice(7, 8), 20)[0][0], items[7])
 
 
 def test_content_finds_the_new_and_ids_cannot(tiktok: Path) -> None:
