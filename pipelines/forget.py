@@ -12,8 +12,11 @@ Every step may be repeated; requests and receipts are closed last, so that a run
 from __future__ import annotations
 
 import argparse
+import fcntl
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,11 +52,29 @@ def carry_out(requests: list[Request], params: Params) -> dict[str, Any]:
     """Erases what the requests and all earlier receipts name, everywhere; returns how much was found where.
 
     Raises:
-        PlatformError: a stage is running on this machine, or a database stays locked.
+        PlatformError: a stage or another erasure is running on this machine, or a database stays locked.
         DataError: a run's data cannot be looked through.
     """
     if busy():
         raise PlatformError(f"a stage is running ({settings().scratch} is in use); erase when it is done.")
+    with _alone():
+        return _carry_out(requests, params)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two erasures at once would each write receipts that do not know of the other's."""
+    path = settings().home / "forget.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PlatformError("another erasure is running on this machine; run this when it is done.") from error
+        yield
+
+
+def _carry_out(requests: list[Request], params: Params) -> dict[str, Any]:
     receipts = Receipts.of_settings()
     people = [person for request in requests for person in request.people]
     items = [item for request in requests for item in request.items]

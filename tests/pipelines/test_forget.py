@@ -17,6 +17,7 @@ from avrec.datasets.importing import import_source
 from avrec.errors import DataError
 from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.privacy.receipts import Receipts
+from avrec.privacy.requests import Requests
 from avrec.privacy.scan import Scanner
 from avrec.settings import settings
 from pipelines import erasing, forget, git, runs
@@ -183,6 +184,13 @@ def test_what_cannot_be_looked_through_is_an_error(folder: Path) -> None:
     with pytest.raises(DataError, match="bring the remote back"):
         forget.carry_out([forget.request_of("ben", None, False)], forget.load_params())
     assert runs.tip("old") is not None
+
+
+def test_two_erasures_at_once_are_refused(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with forget._alone():
+        assert forgotten(ANNA) == 1
+    assert "another erasure is running" in capfd.readouterr().err
+    assert len(Requests().waiting()) == 1
 
 
 def test_the_command_line_asks_for_a_subject(project: Path) -> None:
