@@ -156,7 +156,9 @@ class _Child:
     def _start(self) -> None:
         self.stop()
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "avrec.media.worker", str(theirs.fileno()), self._limits.model_dump_json()]
+        # -P: this code, also where the current folder is a checkout of another version of it.
+        module = ["-P", "-m", "avrec.media.worker"]
+        command = [sys.executable, *module, str(theirs.fileno()), self._limits.model_dump_json()]
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:

@@ -195,6 +195,15 @@ def test_a_worker_that_dies_or_hangs_takes_one_file_along(tmp_path: Path, monkey
     assert isinstance(answers["good.mp4"], Sample)
 
 
+def test_a_worker_is_of_this_code_wherever_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of an older run are made inside a checkout of its code."""
+    make_clip(tmp_path / "a.mp4")
+    (tmp_path / "checkout" / "avrec").mkdir(parents=True)
+    (tmp_path / "checkout" / "avrec" / "__init__.py").write_text("raise RuntimeError('another version')")
+    monkeypatch.chdir(tmp_path / "checkout")
+    assert isinstance(read(tmp_path, "a.mp4")["a.mp4"], Sample)
+
+
 def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
     for i in range(6):
         make_clip(tmp_path / f"{i}.mp4", seconds=0.5)
