@@ -165,6 +165,42 @@ def extract(
     extract_folder(folder, out, workers=workers)
 
 
+@features.command()
+def page(
+    out: Annotated[Path, typer.Argument(help="Folder that `avrec features extract` wrote.")],
+    workers: Annotated[int, typer.Option(help="Decoding processes.")] = 2,
+) -> None:
+    """Describe every item of an extracted folder and show on one page what was understood: OUT/index.html."""
+    from avrec.recommend.items_page import write_items_page
+
+    write_items_page(out, workers)
+
+
+# Search ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def search(
+    catalogue: Annotated[
+        Path, typer.Argument(help="Folder that `avrec features extract` wrote, or the project's folder data.")
+    ] = Path("data"),
+    text: Annotated[str | None, typer.Option(help="What is looked for, in English, Chinese, ...")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture, or a film, to find what looks like it.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A sound, or a film, to find what sounds like it.")] = None,
+    voice: Annotated[Path | None, typer.Option(help="A recording of a spoken request.")] = None,
+    voice_text: Annotated[str | None, typer.Option(help="A spoken request, as text.")] = None,
+    like: Annotated[str | None, typer.Option(help="An item of the catalogue, to find what is like it.")] = None,
+    last: Annotated[str | None, typer.Option(help="The item that was played last, for 'like the last one'.")] = None,
+    k: Annotated[int | None, typer.Option(help="Length of the list.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find items, and moments in them, by words, picture, sound or voice."""
+    from avrec.search.commands import search as answer
+
+    answer(catalogue, text=text, image=image, audio=audio, voice=voice, voice_text=voice_text, like=like, last=last,
+           k=k, json_=json)  # fmt: skip
+
+
 # Training -------------------------------------------------------------------------------------------------------
 
 

@@ -75,12 +75,25 @@ class ValidationParams(Section):
     reference_profile: str | None = None
 
 
+class OpinionParams(Section):
+    """What comments say of the person's own interaction with the item.
+
+    `use`: off; weight: a complaint takes weight from a positive; label: a complaint makes it a negative, and what is
+    unknown becomes what was written. Only training and refit read them; what is judged stays as it happened.
+    `least`: sentiment, 0 to 1, from which a comment is an opinion.
+    """
+
+    use: Literal["off", "weight", "label"] = "weight"
+    least: Share = 0.15
+
+
 class SplitParams(Section):
     """Global time split by quantiles of time; data sets without time keep their given split."""
 
     val: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     light_user_max: Positive = 5
+    opinions: OpinionParams = OpinionParams()
 
 
 class LimitsParams(Section):
@@ -127,8 +140,23 @@ class TextParams(Section):
     fields: tuple[Literal["title", "description", "tags"], ...] = ("title", "description", "tags")
 
 
+class SpeechParams(Section):
+    """Speech to text. Off by default: it costs about a second for five of speech on two cores, everything else together
+    a twentieth of that.
+
+    `model`: folder of a Whisper model for CTranslate2; null: the base model of the installed weights.
+    `language`: ISO 639-1 code of all that is spoken; null: found out for each item.
+    """
+
+    enabled: bool = False
+    model: str | None = None
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None
+    max_words: Positive = 2000
+
+
 class FeaturesParams(Section):
     limits: LimitsParams = LimitsParams()
+    speech: SpeechParams = SpeechParams()
     visual: VisualParams = VisualParams()
     audio: AudioParams = AudioParams()
     text: TextParams = TextParams()
@@ -447,11 +475,23 @@ def parse_params(values: Any, origin: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(values or {})
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
-            for e in error.errors()
-        ]
-        raise ParamsError(f"{origin} is not valid:\n" + "\n".join(lines)) from error
+        raise _named(error, origin) from error
+
+
+def parse_features(values: Any, origin: str) -> FeaturesParams:
+    """The section `features` alone, as `parse_params`."""
+    try:
+        return FeaturesParams.model_validate(values or {})
+    except ValidationError as error:
+        raise _named(error, origin) from error
+
+
+def _named(error: ValidationError, origin: str) -> ParamsError:
+    lines = [
+        f"  {'.'.join(str(part) for part in e['loc']) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
+        for e in error.errors()
+    ]
+    return ParamsError(f"{origin} is not valid:\n" + "\n".join(lines))
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

@@ -23,6 +23,7 @@ def work(params: Params, shard: int, of: int, retry: bool) -> None:
     items = valid.table("items")
     members = pa.array(plan_shards(valid, of)[shard], pa.string())
     wanted = [modality for modality in MODALITIES if modality not in valid.meta.given_features]
+    wanted += ["speech"] if params.features.speech.enabled else []
     chosen = items.filter(pc.is_in(items["item_id"], members))
     report = fill_store(chosen, valid.meta.media_root, params.features, wanted, retry=retry)
     for modality in wanted:

@@ -6,8 +6,10 @@ import json
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from avrec.datasets.dataset import Dataset
+from avrec.features.opinions import apply_opinions
 from avrec.matching.data import Histories, Interactions
 from avrec.matching.loading import load_catalog, load_interactions
 from avrec.matching.registry import MATCHERS
@@ -20,7 +22,9 @@ from pipelines.stage import ARTIFACTS, DATA, fresh, run
 def work(params: Params) -> None:
     valid = Dataset(DATA / "valid")
     catalog = load_catalog(valid, DATA / "features")
-    interactions = load_interactions(valid.table("interactions"), catalog)
+    opinions = pq.read_table(DATA / "split" / "opinions.parquet")
+    read = apply_opinions(valid.table("interactions"), opinions, params.split.opinions)
+    interactions = load_interactions(read, catalog)
     matchers = refit(params.matching, catalog, interactions, training_reports())
     everyone = np.arange(interactions.n_users, dtype=np.int32)
     write_bundle(
@@ -31,6 +35,7 @@ def work(params: Params) -> None:
         serve="hybrid",
         histories=Histories.from_interactions(interactions, everyone),
         user_ids=interactions.user_ids,
+        search=DATA / "signals" / "search",
         info={
             **_period(interactions),
             "settings": {name: matcher.settings() for name, matcher in matchers.items()},

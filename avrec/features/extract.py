@@ -14,6 +14,7 @@ from avrec.features.base import Extraction, Extractor
 from avrec.features.lane import Lane
 from avrec.features.progress import Progress
 from avrec.features.registry import build_extractor
+from avrec.features.speech import SpeechExtractor
 from avrec.features.store import FeatureStore
 from avrec.features.subjects import Subject, subjects_of
 from avrec.features.visual import VisualExtractor
@@ -53,7 +54,7 @@ def fill_store(
         items: Rows of `avrec.schema.ITEMS`.
         media_root: Folder or fsspec URL that `media_uri` is below.
         params: Section `features` of the params.
-        modalities: Some of visual, audio and text. Those over media share one pass over each file.
+        modalities: Some of visual, audio, speech and text. Those over media share one pass over each file.
         store: The store; by default the one of the settings.
         workers: Decoding processes; by default one a core.
         retry: Try again what failed before.
@@ -142,7 +143,7 @@ def _request(key: str, jobs: Sequence[_Job], media_root: str | None) -> Request:
         uri = job.missing[key].uri
         if isinstance(job.extractor, VisualExtractor):
             pictures = job.extractor.plan
-        elif isinstance(job.extractor, AudioExtractor):
-            sound = job.extractor.plan
+        elif isinstance(job.extractor, (AudioExtractor, SpeechExtractor)):
+            sound = job.extractor.plan  # the same for both: what else is extracted changes no vector
     assert uri is not None
     return Request(uri, media_root, pictures, sound)

@@ -18,6 +18,7 @@ from avrec.features.base import Extraction
 from avrec.features.collect import collect_subjects
 from avrec.features.extract import FillReport, fill_store
 from avrec.features.hashing import HashCache
+from avrec.features.origin import Origin, write_origin
 from avrec.features.subjects import Subject
 from avrec.media.location import is_url, local_path
 from avrec.media.sample import ABSENT
@@ -31,9 +32,10 @@ REPORT = ("path", "status", "reason", "seconds")
 def extract_folder(folder: str, out: Path, workers: int = 2, params: FeaturesParams | None = None) -> dict[str, int]:
     """Extracts picture and sound of every file below `folder`; files that cannot be read are reported, not fatal.
 
-    Writes `out/visual` and `out/audio` (as the stages do, the item id being the path), `out/signals.parquet` and
-    `out/report.csv`: `path,status,reason,seconds`; status `ok` (all that the file has), `partial` (something
-    of it cannot be read or is damaged) or `refused`; seconds are 0 where the feature store already knew the file.
+    Writes `out/visual` and `out/audio` (as the stages do, the item id being the path), `out/signals.parquet`,
+    `out/origin.json` (`avrec.features.origin`) and `out/report.csv`: `path,status,reason,seconds`; status `ok` (all
+    that the file has), `partial` (something of it cannot be read or is damaged) or `refused`; seconds are 0 where the
+    feature store already knew the file.
 
     Args:
         folder: Folder or fsspec URL.
@@ -53,10 +55,12 @@ def extract_folder(folder: str, out: Path, workers: int = 2, params: FeaturesPar
         print(f"{folder} holds no files", file=sys.stderr)
     items, refused = _items(paths, folder, params)
     started = time.monotonic()
-    fill = partial(fill_store, items, folder, params, MODALITIES, workers=workers)
+    wanted = (*MODALITIES, "speech") if params.speech.enabled else MODALITIES
+    fill = partial(fill_store, items, folder, params, wanted, workers=workers)
     report = fill()
-    found = {modality: _collect(items, modality, params, out / modality, fill) for modality in MODALITIES}
+    found = {modality: _collect(items, modality, params, out / modality, fill) for modality in wanted}
     _write_signals(items, found, out)
+    write_origin(out, Origin(folder, params))
     counts = _write_report(paths, refused, found, report, out)
     said = ", ".join(f"{number} {status}" for status, number in counts.items())
     print(f"{len(paths)} files in {time.monotonic() - started:.1f} s: {said}; see {out / 'report.csv'}")
@@ -121,8 +125,8 @@ def _write_signals(items: pa.Table, found: dict[str, dict[str, Extraction]], out
     rows = []
     for path in items["item_id"].to_pylist():
         merged: dict[str, Any] = {}
-        for modality in MODALITIES:
-            merged |= found[modality][path].signals or {}
+        for extractions in found.values():
+            merged |= extractions[path].signals or {}
         rows.append({"item_id": path} | {name: merged.get(name) for name in SIGNALS.schema.names[1:]})
     write_table(out, "signals", pa.Table.from_pylist(rows, schema=SIGNALS.schema))
 

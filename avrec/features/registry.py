@@ -21,6 +21,10 @@ def build_extractor(modality: str, params: FeaturesParams) -> Extractor:
         return VisualExtractor(params.visual, params.limits)
     if modality == "audio":
         return AudioExtractor(params.audio, params.limits)
+    if modality == "speech":
+        from avrec.features.speech import SpeechExtractor
+
+        return SpeechExtractor(params.speech, params.audio, params.limits)
     if modality == "text":
         return TextExtractor(params.text)
-    raise ParamsError(f"modality '{modality}' is unknown; expected visual, audio or text.")
+    raise ParamsError(f"modality '{modality}' is unknown; expected visual, audio, speech or text.")

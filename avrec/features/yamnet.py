@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from avrec.features.mobilenet_v1 import Array, run_body
+from avrec.features.protobuf import fields
 from avrec.features.tensorflow import load, padded_width, row_by_row
 from avrec.features.weights import YAMNET, YAMNET_NAMES, find_weights
 from avrec.media.sample import RATE
@@ -84,54 +85,25 @@ def read_yamnet() -> dict[str, Array]:
 
 def _initialisers(model: bytes, data: bytes) -> Iterator[tuple[str, Array]]:
     """Float32 tensors of an ONNX model. Fields: model.graph 7, graph.initializer 5; tensor: dims 1, type 2, name 8."""
-    graph = next(value for number, value in _fields(model) if number == 7)
-    for number, tensor in _fields(graph):
+    graph = next(value for number, value in fields(model) if number == 7)
+    for number, tensor in fields(graph):
         if number != 5:
             continue
-        fields = list(_fields(tensor))
-        dims = [value for field, value in fields if field == 1]
-        kind = next((value for field, value in fields if field == 2), 0)
-        name = next(value for field, value in fields if field == 8).decode()
+        parts = list(fields(tensor))
+        dims = [value for field, value in parts if field == 1]
+        kind = next((value for field, value in parts if field == 2), 0)
+        name = next(value for field, value in parts if field == 8).decode()
         if kind == 1:  # FLOAT
-            yield name, np.frombuffer(_raw(fields, data), "<f4").reshape(dims)
+            yield name, np.frombuffer(_raw(parts, data), "<f4").reshape(dims)
 
 
-def _raw(fields: list[tuple[int, Any]], data: bytes) -> bytes:
+def _raw(parts: list[tuple[int, Any]], data: bytes) -> bytes:
     """The tensor's bytes: in place (field 9), or in the file beside (field 13: location, offset, length)."""
-    place = dict(tuple(dict(_fields(value)).values()) for field, value in fields if field == 13)
+    place = dict(tuple(dict(fields(value)).values()) for field, value in parts if field == 13)
     if not place:
-        return bytes(next(value for field, value in fields if field == 9))
+        return bytes(next(value for field, value in parts if field == 9))
     offset, length = int(place[b"offset"]), int(place[b"length"])
     return data[offset : offset + length]
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """`(field number, value)` of a protobuf message: an int for varints, bytes for everything else."""
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        wire = tag & 7
-        if wire == 0:
-            value, position = _varint(data, position)
-            yield tag >> 3, value
-            continue
-        if wire == 2:
-            length, position = _varint(data, position)
-        else:
-            length = 8 if wire == 1 else 4
-        yield tag >> 3, data[position : position + length]
-        position += length
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-        shift += 7
 
 
 def audioset_names() -> list[str]:

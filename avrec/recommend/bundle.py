@@ -7,6 +7,7 @@ set, no network, no pickle.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -200,6 +201,7 @@ def write_bundle(
     histories: Histories,
     user_ids: Sequence[str],
     info: Mapping[str, Any],
+    search: Path | None = None,
 ) -> None:
     """Writes a bundle; equal inputs give equal bytes.
 
@@ -212,6 +214,7 @@ def write_bundle(
         histories: A row for each of `user_ids`.
         user_ids: Pseudonyms.
         info: `settings`, `trained_from`, `trained_through` (ISO or None), `dataset` (source, synthetic, as_of) and `k`.
+        search: Folder of a search index over the same items, which goes along.
 
     Raises:
         DataError: `serve` is not among the matchers, or histories and user ids differ in number.
@@ -228,6 +231,8 @@ def write_bundle(
         matcher.save(folder / "matchers" / name)
     arrays: dict[str, Any] = {name: getattr(histories, name) for name in _HISTORY}
     save_arrays(folder / "histories.npz", {**arrays, "user_ids": np.array(list(user_ids), dtype=str)})
+    if search is not None:
+        shutil.copytree(search, folder / "search")
     values = {**info, "format": FORMAT, "matchers": sorted(matchers), "serve": serve}
     text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / INFO).write_text(text + "\n", encoding="utf-8")

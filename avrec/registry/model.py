@@ -28,8 +28,8 @@ def signature() -> ModelSignature:
 
     In: `user_id` or `history` (item ids, oldest first), `k`, `filters`; all optional, a request without user and
     history gets the default list. Rows of one call that leave out different fields say `null` for them, and give `k`
-    all or none: MLflow makes one data frame of them. Out: `user_id`, `known` (the model has a history of this user),
-    `items`.
+    all or none: MLflow makes one data frame of them. `text` or `spoken` searches instead. Out: `user_id`, `known` (the
+    model has a history of this user), `items`, and for a spoken request `answer`.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -46,17 +46,23 @@ def signature() -> ModelSignature:
         Property("score", DataType.double),
         Property("reason_kind", DataType.string),
         Property("reason_item_id", DataType.string, required=False),
+        Property("reason", DataType.string, required=False),
+        Property("start_s", DataType.double, required=False),
+        Property("end_s", DataType.double, required=False),
     ])  # fmt: skip
     inputs = Schema([
         ColSpec(DataType.string, "user_id", required=False),
         ColSpec(names, "history", required=False),
         ColSpec(DataType.long, "k", required=False),
         ColSpec(filters, "filters", required=False),
+        ColSpec(DataType.string, "text", required=False),
+        ColSpec(DataType.string, "spoken", required=False),
     ])  # fmt: skip
     outputs = Schema([
         ColSpec(DataType.string, "user_id", required=False),
         ColSpec(DataType.boolean, "known"),
         ColSpec(Array(item), "items"),
+        ColSpec(DataType.string, "answer", required=False),
     ])  # fmt: skip
     return ModelSignature(inputs=inputs, outputs=outputs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ from avrec.matching.data import Histories
 from avrec.recommend.bundle import Bundle, Lists
 from avrec.recommend.filters import ItemFilter
 from avrec.registry.hashing import dvc_md5
+from avrec.search.find import MOST_TEXT
+from avrec.serving.searching import Searcher
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_K, LARGEST_K = 10, 1000
 LARGEST_BATCH, LARGEST_HISTORY, LONGEST_ID = 1000, 10_000, 512
-_FIELDS = ("user_id", "history", "k", "filters")
+_FIELDS = ("user_id", "history", "k", "filters", "text", "spoken")
 _FILTERS = ("media_types", "categories", "languages", "exclude")
 
 
@@ -34,12 +37,16 @@ class Request:
         history: Item ids, oldest first; None to use what the model knows of the user.
         k: Length of the list.
         filters: What may be listed.
+        text: Words to search for, instead of recommending.
+        spoken: A spoken request as text; the last item of `history` is what was played last.
     """
 
     user_id: str | None
     history: tuple[str, ...] | None
     k: int
     filters: ItemFilter
+    text: str | None = None
+    spoken: str | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Request:
@@ -55,7 +62,10 @@ class Request:
         history = _strings("history", values.get("history"), LARGEST_HISTORY)
         if user is not None and not (isinstance(user, str) and len(user) <= LONGEST_ID):
             raise DataError(f"user_id: expected a string of at most {LONGEST_ID} characters, got {user!r:.80}.")
-        return cls(user, history, _length(values.get("k")), _filter(values.get("filters")))
+        text, spoken = (_words(name, values.get(name)) for name in ("text", "spoken"))
+        if text is not None and spoken is not None:
+            raise DataError("text, spoken: give one of them, not both.")
+        return cls(user, history, _length(values.get("k")), _filter(values.get("filters")), text, spoken)
 
 
 @dataclass(frozen=True)
@@ -101,11 +111,25 @@ class Answerer:
 
     def answer_one(self, request: Request) -> dict[str, Any]:
         """The list of one request; a user the model never saw gets what it has for somebody unknown."""
+        if request.text is not None or request.spoken is not None:
+            return self._search(request)
         known = request.user_id in self.bundle.user_index
         histories = self._history(request)
         lists = self.bundle.recommend(histories, request.k, self.bundle.allowed(request.filters), fast=True)
         answer: dict[str, Any] = {"known": known, "items": self._items(lists)}
         return answer if request.user_id is None else {"user_id": request.user_id, **answer}
+
+    @cached_property
+    def _searcher(self) -> Searcher:
+        return Searcher(self.bundle.folder)
+
+    def _search(self, request: Request) -> dict[str, Any]:
+        mask, ids = self.bundle.allowed(request.filters), self.bundle.catalog.item_ids
+        allowed = [item_id for item_id, listed in zip(ids, mask.tolist(), strict=True) if listed]
+        if request.text is not None:
+            return {"known": False, **self._searcher.by_text(request.text, request.k, allowed)}
+        last = request.history[-1] if request.history else None
+        return {"known": False, **self._searcher.by_voice(request.spoken or "", request.k, allowed, last)}
 
     def _history(self, request: Request) -> Histories:
         if request.history is not None:
@@ -134,6 +158,14 @@ class Answerer:
 
 def _given(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _words(name: str, value: Any) -> str | None:
+    if not _given(value):
+        return None
+    if not isinstance(value, str) or not 1 <= len(value.strip()) <= MOST_TEXT:
+        raise DataError(f"{name}: expected 1 to {MOST_TEXT} characters, got {value!r:.80}.")
+    return value
 
 
 def _strings(name: str, value: Any, most: int) -> tuple[str, ...] | None:

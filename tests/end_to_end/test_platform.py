@@ -39,6 +39,7 @@ def test_every_stage_ran_and_media_were_read_in_shards(platform: Platform, asked
         "validate",
         "split",
         *(f"features.{m}" for m in MODALITIES),
+        "signals",
         "rank",
         "evaluate",
         "refit",

@@ -11,6 +11,7 @@ from avrec.features import mobilenet, yamnet
 from avrec.features.audio import AudioExtractor, cut_patches
 from avrec.features.base import Extractor
 from avrec.features.look import colourfulness, look_of
+from avrec.features.protobuf import fields
 from avrec.features.registry import build_extractor
 from avrec.features.tensorflow import load
 from avrec.features.text import TextExtractor
@@ -115,18 +116,18 @@ def log_mel(patch: np.ndarray) -> np.ndarray:
 
 def quantise(values: np.ndarray, folder: Path) -> np.ndarray:
     """Into the uint8 input of the file, by the scale and zero point it holds."""
-    fields: dict[str, bytes] = {}
-    for number, raw in yamnet._fields(graph_of(folder)):
-        tensor = dict(yamnet._fields(raw)) if number == 5 else {}
+    found: dict[str, bytes] = {}
+    for number, raw in fields(graph_of(folder)):
+        tensor = dict(fields(raw)) if number == 5 else {}
         if 9 in tensor:
-            fields[tensor[8].decode()] = tensor[9]
-    scale, zero = np.frombuffer(fields["audio_scale"], "<f4")[0], fields["audio_zero_point"][0]
+            found[tensor[8].decode()] = tensor[9]
+    scale, zero = np.frombuffer(found["audio_scale"], "<f4")[0], found["audio_zero_point"][0]
     return np.clip(np.round(values / scale) + zero, 0, 255).astype(np.uint8)[None, None]
 
 
 def graph_of(folder: Path) -> bytes:
     model = next(folder.rglob("*.onnx")).read_bytes()
-    return next(value for number, value in yamnet._fields(model) if number == 7)
+    return next(value for number, value in fields(model) if number == 7)
 
 
 def test_sounds_get_their_names(shared_data: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from avrec.datasets.dataset import DatasetMeta, write_meta, write_table
 from avrec.features.base import partition_of
+from avrec.features.opinions import OPINIONS
 from avrec.matching.data import Catalog, Interactions
 from avrec.matching.loading import Split, concat
 from avrec.matching.registry import MATCHERS
@@ -75,7 +76,11 @@ def write_world(folder: Path, catalog: Catalog, split: Split) -> None:
     for name in ("train", "val", "test"):
         rows = INTERACTIONS.conform(interactions_table(getattr(split, name), catalog))
         pq.write_table(rows, parts / f"{name}.parquet")
+    pq.write_table(OPINIONS.empty_table(), parts / "opinions.parquet")
     (parts / "slices.json").write_text("{}")
+    signals = folder / "data" / "signals" / "search"
+    signals.mkdir(parents=True)
+    (signals / "index.json").write_text("{}")
     for name, features in catalog.features.items():
         out = folder / "data" / "features" / name / "features"
         out.mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 from avrec.cli import app
 from avrec.errors import DataError
 from avrec.features.base import Features
+from avrec.features.encoder import multilingual
 from avrec.matching.content import Content
 from avrec.matching.data import Histories
 from avrec.matching.loading import catalog_of, load_interactions
@@ -32,6 +34,7 @@ from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.recommend.bundle import write_bundle
 from avrec.registry.hashing import dvc_md5
 from avrec.schema import INTERACTIONS, ITEMS
+from avrec.search.index import ITEM_COLUMNS, Channel, SearchIndex
 from avrec.serving.answering import Answerer, Request
 from avrec.serving.local import recommend
 
@@ -69,9 +72,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     histories = Histories.from_interactions(train, np.arange(train.n_users, dtype=np.int32))
     info: dict[str, Any] = {"settings": {}, "trained_from": None, "trained_through": None, "k": 10}
     info["dataset"] = {"source": "folder", "synthetic": True, "as_of": None}
+    search = folder.parent / "search"
+    index_of(items).save(search)
     write_bundle(folder, items=items, features=catalog.features, matchers={"content": matcher}, serve="content",
-                 histories=histories, user_ids=train.user_ids, info=info)  # fmt: skip
+                 histories=histories, user_ids=train.user_ids, info=info, search=search)  # fmt: skip
     return folder
+
+
+def index_of(items: pa.Table) -> SearchIndex:
+    """An index of what the items' categories say."""
+    vectors = multilingual().encode([f"a film about {category}" for category in items["category"].to_pylist()])
+    rows = np.arange(items.num_rows, dtype=np.int32)
+    zeros = np.zeros(items.num_rows, np.float32)
+    words = Channel(rows, zeros, zeros + 9, np.ones(items.num_rows, np.bool_), vectors.astype(np.float16))
+    table = pa.table({name: items[name] for name in ("item_id", "title", "media_type")})
+    for field in list(ITEM_COLUMNS)[3:]:
+        table = table.append_column(field, pa.nulls(items.num_rows, field.type))
+    return SearchIndex(table, {"words": words}, {}, {}, {"items": items.num_rows})
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +131,29 @@ def test_filters_hold(answerer: Answerer) -> None:
     assert answerer.answer([{"k": 3, "filters": {"media_types": ["movie"]}}])[0]["items"] == []
 
 
+def test_words_and_spoken_requests_search(answerer: Answerer) -> None:
+    cooking = {f"i{i:02d}" for i in range(1, ITEM_COUNT, 3)}
+    by_text, by_voice = answerer.answer(
+        [{"text": "做菜", "k": 5}, {"spoken": "play three videos about cooking", "history": ["i00"], "k": 3}]
+    )
+    assert set(ids(by_text)) <= cooking and len(by_text["items"]) == 5
+    assert by_text["items"][0]["reason_kind"] == "search"
+    assert (by_text["items"][0]["start_s"], by_text["items"][0]["end_s"]) == (0.0, 9.0)
+    assert set(ids(by_voice)) <= cooking
+    assert by_voice["answer"].startswith("I found 3 items. First Titel")
+    filtered = answerer.answer([{"text": "cats", "filters": {"media_types": ["podcast"]}, "k": 3}])[0]
+    assert set(ids(filtered)) <= {"i21", "i24", "i27"}
+
+
+def test_a_bundle_without_an_index_says_so(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "bundle" / "search")
+    bare = Answerer.load(tmp_path / "bundle")
+    assert bare.answer([{"k": 3}])[0]["items"]
+    with pytest.raises(DataError, match="without a search index"):
+        bare.answer([{"text": "cats"}])
+
+
 def test_data_frames_with_gaps_are_understood(answerer: Answerer) -> None:
     frame = pd.DataFrame([{"user_id": "u2", "k": np.int64(2)}, {"history": np.array(["i02"]), "k": np.nan}])
     first, second = answerer.answer(frame)
@@ -124,6 +164,9 @@ def test_data_frames_with_gaps_are_understood(answerer: Answerer) -> None:
     ("request_", "match"),
     [
         ({"history": ["nowhere"]}, r"request 0: history: items \['nowhere'\]"),
+        ({"text": "x" * 501}, "text: expected 1 to 500 characters"),
+        ({"spoken": " "}, "spoken: expected 1 to 500 characters"),
+        ({"text": "a", "spoken": "b"}, "one of them"),
         ({"k": 0}, "whole number from 1"),
         ({"k": 10**9}, "whole number from 1"),
         ({"k": 2.5}, "whole number from 1"),

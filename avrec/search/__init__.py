@@ -1,0 +1,1 @@
+"""Finding items, and moments in them, by words, picture, sound or voice."""
