@@ -17,7 +17,7 @@ COPY --from=build /opt/avrec /opt/avrec
 COPY --chown=avrec dags /opt/airflow/dags
 COPY --chown=avrec dvc.yaml params.yaml /opt/airflow/
 COPY --chown=avrec mlflow /opt/airflow/mlflow
-ENV PATH=/opt/avrec/bin:$PATH AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/dags AIRFLOW__CORE__LOAD_EXAMPLES=false AVREC_POLICY=/opt/airflow/mlflow/promotion.yaml \
+ENV PATH=/opt/avrec/bin:$PATH AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/dags AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/dags/plugins AIRFLOW__CORE__LOAD_EXAMPLES=false AVREC_POLICY=/opt/airflow/mlflow/promotion.yaml \
     DO_NOT_TRACK=1 SCARF_ANALYTICS=false MLFLOW_DISABLE_TELEMETRY=true GX_ANALYTICS_ENABLED=false
 USER avrec
 WORKDIR /opt/airflow
