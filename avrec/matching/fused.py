@@ -79,12 +79,6 @@ class FusedItems(VectorMatcher):
         mean = self.shares[several].mean(axis=0) if several.any() else np.zeros(self.shares.shape[1])
         return {name: float(share) for name, share in zip((ID, *self.modalities), mean, strict=True)}
 
-    def as_new(self) -> Floats | None:
-        if not self.modalities:
-            return None
-        catalog = self._require_fitted()
-        return self._from_content(np.arange(len(catalog)), catalog)[0]
-
     def _from_content(self, items: Longs, catalog: Catalog) -> tuple[Floats, Floats, Floats]:
         """Vectors `[n, dim]`, biases `[n]` and shares `[n, 1 + modalities]` of items whose ids are left out."""
         from avrec.matching.towers import content_tower, item_vectors

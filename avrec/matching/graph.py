@@ -93,12 +93,6 @@ class Graph(MeanMatcher):
                 total += shares[:, i : i + 1] * (graph @ self.own)
         return total * self.gain
 
-    def as_new(self) -> Floats | None:
-        if not self.modalities:
-            return None
-        catalog = self._require_fitted()
-        return unit(self.alike(catalog, np.arange(len(catalog))))
-
     def _state(self) -> Arrays:
         arrays: Arrays = {
             "item_ids": id_array(self._require_fitted()), "vectors": self.vectors, "bias": self.bias, "own": self.own,

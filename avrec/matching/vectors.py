@@ -33,15 +33,10 @@ class VectorMatcher(Matcher):
     def people(self, histories: Histories) -> Floats:
         """Unit vectors `[n, dim]` of the people with these histories."""
 
-    @abstractmethod
-    def as_new(self) -> Floats | None:
-        """Vectors `[n_items, dim]` that the items would have had nobody met them; None where there is no content."""
-
     def prepare(self) -> None:
         """What scoring needs beside the weights; to be called whenever these changed."""
         self._exact = Exact(self.vectors)
         self._retrieval: Retrieval | None = None
-        self._new: Exact | None = None
 
     def _best(self, block: Histories, k: int, allowed: Mask | None, exact_block: bool) -> tuple[Longs, Floats]:
         if len(self.vectors) < max(LARGE, 2 * (k + MARGIN)):
@@ -55,16 +50,6 @@ class VectorMatcher(Matcher):
         scores = self._exact.dot(self.people(histories))
         scores /= np.float32(self.params.temperature)
         scores += self.bias
-        return scores
-
-    def _score_as_new(self, histories: Histories) -> Floats | None:
-        if self._new is None:
-            vectors = self.as_new()
-            if vectors is None:
-                return None
-            self._new = Exact(vectors)
-        scores = self._new.dot(self.people(histories))
-        scores /= np.float32(self.params.temperature)
         return scores
 
 
