@@ -23,7 +23,7 @@ from typing import Any
 
 from avrec.errors import AvrecError, DataError, PlatformError
 from avrec.params import Params, load_params
-from avrec.privacy.pseudonyms import LENGTH, Pseudonyms
+from avrec.privacy.pseudonyms import DEMO_KEY, LENGTH, Pseudonyms
 from avrec.privacy.receipts import Receipts, Subjects
 from avrec.privacy.requests import Request, Requests, deadline, due, late
 from avrec.privacy.traces import Redaction, remove_old, sqlite_files
@@ -37,8 +37,6 @@ PSEUDONYM = re.compile(rf"u[0-9a-f]{{{LENGTH}}}")
 
 def request_of(user: str | None, item: str | None, media: bool) -> Request:
     """A request for a person (raw id or pseudonym) or an item."""
-    from avrec.datasets.demo.source import DEMO_KEY
-
     today = datetime.now(UTC).date().isoformat()
     if user is None:
         return Request((), (str(item),), (), today, media)

@@ -17,6 +17,8 @@ from pathlib import Path
 from avrec.errors import DataError
 from avrec.settings import settings
 
+DEMO_KEY = b"avrec demo set: no person is behind these ids"
+"""Published on purpose: nobody is behind the ids of the demo set, and it has to be the same in every home."""
 KEY_FILE = "pseudonym.key"
 KEY_BYTES = 32
 LENGTH = 32

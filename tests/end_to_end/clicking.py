@@ -34,8 +34,9 @@ def answer(page: Page, airflow: str, subject: str, option: str, reason: str) -> 
     button = page.get_by_role("button", name=option, exact=True)
     button.wait_for()
     assert button.is_disabled()  # without a reason there is no answer
-    shown = page.locator("main, #root").first.inner_text()
+    shown = page.locator("body").inner_text()
     page.locator("#element_reason").fill(reason)
-    button.click()
-    button.wait_for(state="hidden")
+    with page.expect_response(lambda response: response.request.method == "PATCH") as sent:
+        button.click()
+    assert sent.value.ok, sent.value.text()
     return shown

@@ -18,13 +18,10 @@ from avrec.datasets.demo.render import clips_of, render_all
 from avrec.datasets.demo.taste import Taste, make_taste
 from avrec.datasets.demo.words import CATEGORIES
 from avrec.params import DatasetParams
-from avrec.privacy.pseudonyms import Pseudonyms
+from avrec.privacy.pseudonyms import DEMO_KEY, Pseudonyms
 from avrec.schema import TABLES
 
 Row = dict[str, Any]
-
-DEMO_KEY = b"avrec demo set: no person is behind these ids"
-"""Published on purpose: nobody is behind the ids, and the set has to be the same in every home."""
 
 DEFAULT_AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 COUNTRIES = ("DE", "US", "CN", "BR", "IN")
