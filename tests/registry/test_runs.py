@@ -129,7 +129,7 @@ def test_the_model_is_code_and_arrays_without_pickle(client: MlflowClient, track
     wanted = bundle.recommend(bundle.history(["i000", "i001"]), 4)
     assert items == [bundle.catalog.item_ids[i] for i in wanted.items[0]]
     assert model.input_example is not None
-    assert model.metadata.signature.inputs.input_names() == ["user_id", "history", "k", "filters"]
+    assert model.metadata.signature.inputs.input_names() == ["user_id", "history", "k", "filters", "text", "spoken"]
 
 
 def test_tracking_again_changes_nothing(client: MlflowClient, tracked: str, checkout: Checkout) -> None:
