@@ -65,7 +65,7 @@ check: install ## Format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: install ## The whole suite, as CI runs it
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
 	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"

@@ -60,7 +60,10 @@ def browser() -> Iterator[Browser]:
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--no-first-run"]  # fmt: skip
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AVREC_HOME", raising=False)  # it outlives the test that asks first, and its home
+        playwright = sync_playwright().start()
         chromium = playwright.chromium.launch(executable_path=executable, args=quiet)
-        yield chromium
-        chromium.close()
+    yield chromium
+    chromium.close()
+    playwright.stop()
