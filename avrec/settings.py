@@ -1,7 +1,8 @@
 """Where things are on this machine. Nothing here may change a result; what does is in params.yaml.
 
 Every value comes from the environment (`AVREC_...`) with a default under the home folder, so that a
-laptop needs no configuration and a cluster needs no code change.
+laptop needs no configuration and a cluster needs no code change. A value that holds a password may be given as the
+name of a file that holds it: `AVREC_TABLES_URL_FILE` for `AVREC_TABLES_URL`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from avrec.errors import PlatformError
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -76,31 +79,47 @@ class Settings:
         said where MLflow is, and look for the running platform itself.
         """
         values = {f"AVREC_{field.name.upper()}": getattr(self, field.name) for field in fields(self)}
-        found = {name for name in ("AVREC_MLFLOW_URI", "AVREC_AIRFLOW_URI") if not os.environ.get(name)}
+        found = {name for name in ("AVREC_MLFLOW_URI", "AVREC_AIRFLOW_URI") if not given(name)}
         return {name: str(value) for name, value in values.items() if value is not None and name not in found}
+
+
+def given(name: str) -> str | None:
+    """The value of an environment variable, or of the file that `NAME_FILE` names; None where neither says anything.
+
+    Raises:
+        PlatformError: the file cannot be read.
+    """
+    if value := os.environ.get(name):
+        return value
+    file = os.environ.get(f"{name}_FILE")
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except OSError as error:
+        raise PlatformError(f"{name}_FILE names {file}, which cannot be read ({error.strerror}).") from error
 
 
 def settings() -> Settings:
     """Reads the environment anew at each call, so that tests and children may differ."""
-    env = os.environ
-    home = Path(env.get("AVREC_HOME") or PROJECT / "var").resolve()
-    weights, policy = env.get("AVREC_WEIGHTS"), env.get("AVREC_POLICY")
+    home = Path(given("AVREC_HOME") or PROJECT / "var").resolve()
+    weights, policy = given("AVREC_WEIGHTS"), given("AVREC_POLICY")
     return Settings(
         home=home,
-        repository=env.get("AVREC_REPOSITORY") or str(PROJECT),
-        dvc_remote=env.get("AVREC_DVC_REMOTE") or str(home / "dvc" / "remote"),
-        dvc_cache=Path(env.get("AVREC_DVC_CACHE") or home / "dvc" / "cache"),
-        feature_store=env.get("AVREC_FEATURE_STORE") or str(home / "features"),
-        imports=env.get("AVREC_IMPORTS") or str(home / "imports"),
-        receipts=env.get("AVREC_RECEIPTS") or str(home / "receipts"),
-        inbox=env.get("AVREC_INBOX") or str(home / "inbox"),
-        media=env.get("AVREC_MEDIA") or str(home / "media"),
-        publications=env.get("AVREC_PUBLICATIONS") or str(home / "publications"),
-        tables_url=env.get("AVREC_TABLES_URL") or f"sqlite:///{home / 'tables.db'}",
-        mlflow_uri=env.get("AVREC_MLFLOW_URI") or "http://127.0.0.1:5000",
-        airflow_uri=env.get("AVREC_AIRFLOW_URI") or "http://127.0.0.1:8080",
+        repository=given("AVREC_REPOSITORY") or str(PROJECT),
+        dvc_remote=given("AVREC_DVC_REMOTE") or str(home / "dvc" / "remote"),
+        dvc_cache=Path(given("AVREC_DVC_CACHE") or home / "dvc" / "cache"),
+        feature_store=given("AVREC_FEATURE_STORE") or str(home / "features"),
+        imports=given("AVREC_IMPORTS") or str(home / "imports"),
+        receipts=given("AVREC_RECEIPTS") or str(home / "receipts"),
+        inbox=given("AVREC_INBOX") or str(home / "inbox"),
+        media=given("AVREC_MEDIA") or str(home / "media"),
+        publications=given("AVREC_PUBLICATIONS") or str(home / "publications"),
+        tables_url=given("AVREC_TABLES_URL") or f"sqlite:///{home / 'tables.db'}",
+        mlflow_uri=given("AVREC_MLFLOW_URI") or "http://127.0.0.1:5000",
+        airflow_uri=given("AVREC_AIRFLOW_URI") or "http://127.0.0.1:8080",
         weights=Path(weights) if weights else None,
-        scratch=Path(env.get("AVREC_SCRATCH") or home / "scratch"),
+        scratch=Path(given("AVREC_SCRATCH") or home / "scratch"),
         policy=Path(policy) if policy else None,
-        checkpoint_seconds=float(env.get("AVREC_CHECKPOINT_SECONDS") or 60.0),
+        checkpoint_seconds=float(given("AVREC_CHECKPOINT_SECONDS") or 60.0),
     )

@@ -60,9 +60,13 @@ TASK_DEFAULTS: dict[str, Any] = {
 }
 
 
+# Of the servers, passwords among them; a task that runs beside them inherits none.
+SERVERS_OWN = ("AIRFLOW_", "_AIRFLOW", "MLFLOW_BACKEND_", "MLFLOW_AUTH_", "MLFLOW_FLASK_")
+
+
 def child_environment(run_id: str, answer: Path) -> dict[str, str]:
-    """The environment of a step: our settings, the run it belongs to, and nothing of Airflow's secrets."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW"))}
+    """The environment of a step: our settings, the run it belongs to, and nothing of the servers' secrets."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SERVERS_OWN)}
     ours = {"AVREC_RUN_ID": run_name(run_id), "AVREC_RESULT": str(answer), "PYTHONUNBUFFERED": "1"}
     return {**kept, **settings().environment(), **ours}
 

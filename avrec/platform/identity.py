@@ -118,6 +118,7 @@ def ensure_users(demo: bool) -> dict[str, User]:
     """Adds whoever is missing: admin, operator, viewer, the configured approvers and, in a demo home, its approver."""
     private_folder(settings().secrets)
     users = read_users() if users_file().exists() else {}
+    before = dict(users)
     wanted = {"admin": "admin", "operator": "operator", "viewer": "viewer"}
     wanted |= dict.fromkeys(configured_approvers(), "approver")
     if demo:
@@ -128,5 +129,6 @@ def ensure_users(demo: bool) -> dict[str, User]:
     if not demo:
         users.pop(DEMO_APPROVER, None)
     entries = {name: {k: v for k, v in asdict(user).items() if k != "name"} for name, user in users.items()}
-    write_private(users_file(), json.dumps(entries, indent=1))
+    if users != before:  # a file that is handed over by an orchestrator can be read and not replaced
+        write_private(users_file(), json.dumps(entries, indent=1))
     return users

@@ -1,8 +1,10 @@
-"""What the servers must hold before the first run: Airflow's pools and MLflow's users. Safe to repeat."""
+"""What the servers must hold before the first run: buckets, Airflow's pools, MLflow's users. Safe to repeat."""
 
 from __future__ import annotations
 
+import os
 import sys
+from urllib.parse import urlsplit
 
 import requests
 
@@ -11,6 +13,28 @@ from avrec.platform.airflow import Airflow
 from avrec.platform.config import POOLS
 from avrec.platform.identity import read_users
 from avrec.settings import settings
+
+
+def ensure_buckets() -> None:
+    """Makes the buckets that configured addresses name, where storage is S3-compatible and has none yet.
+
+    Raises:
+        PlatformError: the storage does not answer or refuses.
+    """
+    import fsspec
+
+    here = settings()
+    places = (here.dvc_remote, here.feature_store, here.imports, here.receipts, here.inbox, here.media)
+    places = (*places, here.publications, os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", ""))
+    for bucket in sorted({urlsplit(place).netloc for place in places if place.startswith("s3://")}):
+        try:
+            storage = fsspec.filesystem("s3")
+            if not storage.exists(bucket):
+                storage.mkdir(bucket)
+        except Exception as error:  # the S3 client raises what it likes
+            raise PlatformError(
+                f"bucket {bucket} cannot be made ({error}); check AWS_ENDPOINT_URL and login."
+            ) from error
 
 
 def ensure_pools(airflow: Airflow) -> None:
@@ -41,6 +65,7 @@ def ensure_mlflow_users() -> None:
 
 def main() -> int:
     try:
+        ensure_buckets()
         ensure_pools(Airflow("admin"))
         ensure_mlflow_users()
     except (PlatformError, requests.RequestException) as error:

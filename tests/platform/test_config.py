@@ -27,8 +27,7 @@ def test_everything_is_on_this_machine_alone(environment: dict[str, str]) -> Non
 
 def test_the_databases_are_separate(environment: dict[str, str], home: Path) -> None:
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{home}/airflow/airflow.db"
-    mlflow = next(part for part in config.plan(PORTS).parts if part.name == "mlflow")
-    assert f"sqlite:///{home}/mlflow/mlflow.db" in mlflow.command
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{home}/mlflow/mlflow.db"
 
 
 def test_nothing_reports_home(environment: dict[str, str]) -> None:

@@ -12,6 +12,10 @@ from avrec.platform.doctor import locked_versions
 LOCKS = (
     "requirements.lock",
     "requirements-scheduler.lock",
+    "requirements-worker.lock",
+    "requirements-gpu.lock",
+    "requirements-drill.txt",
+    "requirements-images.txt",
     "requirements-weights.txt",
     "requirements-weights-optional.txt",
     "requirements-uv.txt",
@@ -34,6 +38,15 @@ def test_no_lock_names_an_index(root: Path, name: str) -> None:
     text = (root / name).read_text(encoding="utf-8")
     assert "://" not in text
     assert "index-url " not in text.replace("--no-emit-index-url ", "")
+
+
+@pytest.mark.parametrize("name", ["requirements-scheduler.lock", "requirements-worker.lock"])
+def test_servers_and_workers_have_the_same_versions(root: Path, name: str) -> None:
+    everything = locked_versions((root / "requirements.lock").read_text(encoding="utf-8"))
+    some = locked_versions((root / name).read_text(encoding="utf-8"))
+    assert some.items() <= everything.items()
+    assert {"apache-airflow-providers-celery", "psycopg", "boto3", "dvc-s3"} <= set(some)
+    assert not {"pytest", "mypy", "playwright"} & set(some)
 
 
 def test_the_scheduler_has_the_same_versions_and_no_tensorflow(root: Path) -> None:
