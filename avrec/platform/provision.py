@@ -24,8 +24,8 @@ def ensure_buckets() -> None:
     import fsspec
 
     here = settings()
-    places = (here.dvc_remote, here.feature_store, here.imports, here.receipts, here.inbox, here.media)
-    places = (*places, here.publications, os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", ""))
+    places = [here.dvc_remote, here.feature_store, here.imports, here.receipts, here.inbox, here.media]
+    places += [here.publications, os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", "")]
     for bucket in sorted({urlsplit(place).netloc for place in places if place.startswith("s3://")}):
         try:
             storage = fsspec.filesystem("s3")
