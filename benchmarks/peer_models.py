@@ -1,0 +1,181 @@
+"""Fits models of other libraries and keeps their scores; run in the environment of `make peers`.
+
+    var/peers/bin/python -m benchmarks.peer_models TASK.npz FOLDER [MODEL ...]
+
+Each model is fitted with every setting of a small grid. Scores of the judged people go to `FOLDER/N.npy`, `[people,
+items]` float32, and a JSON object to standard output: `{"model", "settings", "seconds", "file"}`. Whom or what a model
+has not met it cannot score: such people get how often an item was liked, such items come last.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from benchmarks.peer_training import DIM, LAYERS, SEED, inner_products, write_atomic
+from benchmarks.ranking import Task
+
+LAST = -1e9
+Scores = Callable[[np.ndarray], np.ndarray]
+Fitted = Iterator[tuple[dict[str, Any], float, Scores]]
+"""Settings, seconds of fitting, and what scores users `[n]` as `[n, n_items]`."""
+
+
+def grid(**values: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    for row in itertools.product(*values.values()):
+        yield dict(zip(values, row, strict=True))
+
+
+def cornac_models(name: str, task: Task, _: Path) -> Fitted:
+    """Most popular, EASE, BPR and VBPR of Cornac."""
+    from cornac import models
+    from cornac.data import Dataset, ImageModality
+
+    data = Dataset.from_uir([(str(user), str(item), 1.0) for user, item in task.train.tolist()], seed=SEED)
+    if name == "vbpr":
+        ids = [key for key, _ in sorted(data.iid_map.items(), key=lambda pair: pair[1])]
+        features = task.features[[int(key) for key in ids]]
+        data.add_modalities(item_image=ImageModality(features=features, ids=ids, normalized=True))
+        data.item_image.build(id_map=data.iid_map)
+    made: dict[str, tuple[Callable[..., Any], Iterator[dict[str, Any]]]] = {
+        "mostpop": (lambda: models.MostPop(), grid()),
+        "ease": (lambda lamb: models.EASE(lamb=lamb, posB=False), grid(lamb=(10, 30, 100, 300, 1000))),
+        "bpr": (lambda **chosen: models.BPR(k=DIM, seed=SEED, num_threads=2, **chosen),
+                grid(max_iter=(50, 200), learning_rate=(0.01, 0.05), lambda_reg=(0.001, 0.01))),
+        "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, seed=SEED, use_gpu=False, **chosen),
+                 grid(n_epochs=(10, 30), lambda_w=(0.01, 0.001))),
+    }  # fmt: skip
+    build, settings = made[name]
+    for chosen in settings:
+        model = build(**chosen)
+        started = time.perf_counter()
+        model.fit(data)
+        yield chosen, time.perf_counter() - started, cornac_scores(model, data, task)
+
+
+def cornac_scores(model: Any, data: Any, task: Task) -> Scores:
+    items = np.array([int(key) for key, _ in sorted(data.iid_map.items(), key=lambda pair: pair[1])])
+
+    def scores(asked: np.ndarray) -> np.ndarray:
+        rows = np.full((len(asked), task.n_items), LAST, np.float32)
+        for row, user in enumerate(asked.tolist()):
+            if str(user) in data.uid_map:
+                rows[row, items] = np.asarray(model.score(data.uid_map[str(user)]))[: len(items)]
+        return rows
+
+    return scores
+
+
+def implicit_models(name: str, task: Task, _: Path) -> Fitted:
+    """Alternating least squares, BPR, and item neighbours of implicit."""
+    from implicit.als import AlternatingLeastSquares
+    from implicit.bpr import BayesianPersonalizedRanking
+    from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+
+    ones = np.ones(len(task.train), np.float32)
+    likes = sparse.csr_matrix((ones, (task.train[:, 0], task.train[:, 1])), shape=(task.n_users, task.n_items))
+    made: dict[str, tuple[Callable[..., Any], Iterator[dict[str, Any]]]] = {
+        "als": (lambda **chosen: AlternatingLeastSquares(factors=DIM, random_state=SEED, **chosen),
+                grid(alpha=(1.0, 10.0, 40.0), regularization=(0.01, 1.0, 10.0))),
+        "implicit_bpr": (lambda **chosen: BayesianPersonalizedRanking(factors=DIM, random_state=SEED, **chosen),
+                         grid(iterations=(100, 300), learning_rate=(0.01, 0.05), regularization=(0.01, 0.05))),
+        "cosine": (CosineRecommender, grid(K=(20, 100, 500))),
+        "bm25": (BM25Recommender, grid(K=(20, 100, 500), B=(0.2, 0.8))),
+    }  # fmt: skip
+    build, settings = made[name]
+    for chosen in settings:
+        model = build(**chosen)
+        started = time.perf_counter()
+        model.fit(likes, show_progress=False)
+        seconds = time.perf_counter() - started
+        if hasattr(model, "user_factors"):
+            yield chosen, seconds, _products(model)
+        else:
+            yield chosen, seconds, lambda asked, near=model.similarity: (likes[asked] @ near).toarray()
+
+
+def _products(model: Any) -> Scores:
+    return lambda asked: model.user_factors[asked] @ model.item_factors.T
+
+
+def recbole_lightgcn(_name: str, task: Task, folder: Path) -> Fitted:
+    """RecBole's LightGCN, looked at every so many epochs of one training."""
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.model.general_recommender import LightGCN
+    from recbole.trainer import Trainer
+    from recbole.utils import init_seed
+
+    write_atomic(task, folder / "task")
+    config = Config("LightGCN", "task", config_dict={
+        "data_path": str(folder), "benchmark_filename": ["train", "valid", "valid"], "embedding_size": DIM,
+        "n_layers": LAYERS, "use_gpu": False, "show_progress": False, "checkpoint_dir": str(folder),
+        "load_col": {"inter": ["user_id", "item_id"]}, "reg_weight": 1e-3,
+    })  # fmt: skip
+    logging.disable(logging.CRITICAL)
+    init_seed(SEED, True)
+    dataset = create_dataset(config)
+    train, *_ = data_preparation(config, dataset)
+    model = LightGCN(config, train.dataset)
+    trainer = Trainer(config, model)
+    users = dataset.token2id("user_id", [str(u) for u in range(task.n_users)])
+    known = np.unique(np.concatenate([task.train, task.truth])[:, 1])
+    items = dataset.token2id("item_id", [str(i) for i in known])
+    met = np.unique(task.train[:, 1])
+    seconds = 0.0
+    for epoch in range(1, 121):
+        started = time.perf_counter()
+        trainer._train_epoch(train, epoch)
+        seconds += time.perf_counter() - started
+        if epoch in (10, 20, 40, 60, 90, 120):
+            ahead = inner_products(model, users, items, known, task.n_items)
+            yield {"epochs": epoch}, seconds, _only(ahead, met)
+
+
+def _only(scores: Scores, items: np.ndarray) -> Scores:
+    """Items that were never trained would be ranked by their random start."""
+
+    def limited(asked: np.ndarray) -> np.ndarray:
+        rows = scores(asked)
+        kept = np.full_like(rows, LAST)
+        kept[:, items] = rows[:, items]
+        return kept
+
+    return limited
+
+
+MODELS: dict[str, Callable[[str, Task, Path], Fitted]] = {
+    **dict.fromkeys(("mostpop", "ease", "bpr", "vbpr"), cornac_models),
+    **dict.fromkeys(("als", "implicit_bpr", "cosine", "bm25"), implicit_models),
+    "lightgcn": recbole_lightgcn,
+}
+
+
+def main() -> None:
+    task, folder = Task.load(Path(sys.argv[1])), Path(sys.argv[2])
+    popular = np.bincount(task.train[:, 1], minlength=task.n_items).astype(np.float32)
+    strangers = ~np.isin(task.judged, task.train[:, 0])
+    number = 0
+    for name in sys.argv[3:] or MODELS:
+        if name == "vbpr" and not task.features.shape[1]:
+            continue
+        for settings, seconds, scores in MODELS[name](name, task, folder):
+            rows = np.asarray(scores(task.judged), np.float32)
+            rows[strangers] = popular
+            np.save(folder / f"{number}.npy", rows)
+            told = {"model": name, "settings": settings, "seconds": seconds, "file": f"{number}.npy"}
+            print(json.dumps(told), flush=True)
+            number += 1
+
+
+if __name__ == "__main__":
+    main()
