@@ -221,6 +221,33 @@ def train(
     _pipeline("pipelines.work", name, "--train", json.dumps(parse_assignments(set_ or [])))
 
 
+Public = Annotated[str | None, typer.Option(help="Instead of the project's data: tiktok or movielens.")]
+PublicFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the public data set.")]
+
+
+@app.command()
+def tune(
+    matcher: Annotated[str, typer.Argument(help="two_tower, graph, ease, ...")],
+    trials: Annotated[int, typer.Option(help="Trials in all, those of an earlier call included.")] = 30,
+    public: Public = None,
+    data: PublicFolder = None,
+) -> None:
+    """Search for a matcher's settings on validation; a trial a nested MLflow run. Again: it goes on."""
+    from avrec.params import load_params
+    from avrec.registry.tuning import tune as search_settings
+
+    print(search_settings(matcher, load_params(), Path.cwd(), trials, public, data).told(), end="")
+
+
+@app.command()
+def compress(public: Public = None, data: PublicFolder = None) -> None:
+    """Show what smaller towers cost: bytes, time and quality of each way, in one table."""
+    from avrec.params import load_params
+    from avrec.registry.compressing import compress as compare
+
+    compare(load_params(), Path.cwd(), public, data)
+
+
 # Recommending ---------------------------------------------------------------------------------------------------
 
 

@@ -276,6 +276,25 @@ class FusedParams(NetworkParams):
     loss: Literal["full_softmax", "in_batch"] = "full_softmax"
 
 
+class CompressionParams(Section):
+    """How trained towers are made smaller. What is evaluated, gated and served is the smaller model.
+
+    `dim`: length of the vectors of smaller towers that learn from the trained ones; null: none. `teacher`: the say of
+    these in the loss, the rest is that of the likes. `prune`: share of each row of the weights that is dropped, the
+    smallest entries. `storage`: numbers of the weights; int8 has a scale a row.
+    """
+
+    dim: Positive | None = None
+    teacher: Share = 0.5
+    prune: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    storage: Literal["float32", "float16", "int8"] = "float32"
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether weights are changed after training."""
+        return self.prune > 0 or self.storage != "float32"
+
+
 class TwoTowerParams(FusedParams):
     """The two towers. Fast enough for the demo on two cores; larger data get larger batches by themselves.
 
@@ -287,6 +306,15 @@ class TwoTowerParams(FusedParams):
 
     batch_size: Positive = 256
     hard_negatives: Annotated[int, Field(ge=0)] = 0
+    compression: CompressionParams = CompressionParams()
+
+    @model_validator(mode="after")
+    def _compression_makes_smaller(self) -> TwoTowerParams:
+        if self.compression.dim is not None and self.compression.dim >= self.dim:
+            raise ValueError(
+                f"compression.dim {self.compression.dim} must be below dim {self.dim}; null: no distillation"
+            )
+        return self
 
     @model_validator(mode="after")
     def _hard_negatives_are_missing_somewhere(self) -> TwoTowerParams:

@@ -1,9 +1,10 @@
 """Trains models of other libraries and says how good they are when; run in the environment of `make peers`.
 
-    var/peers/bin/python -m benchmarks.peer_training MODEL TASK.npz FOLDER
+    var/peers/bin/python -m benchmarks.peer_training MODEL TASK.npz FOLDER BUDGET
 
 Prints a JSON object a line: `{"epoch", "seconds", "ndcg"}`, seconds of training alone, from the start. RecBole's
 LightGCN is read after every epoch; Cornac's models are fitted anew for so many epochs each, since it has no such hook.
+None begins what would take it beyond BUDGET seconds of one training.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def say(epoch: int, seconds: float, ndcg: float) -> None:
     print(json.dumps({"epoch": epoch, "seconds": seconds, "ndcg": ndcg}), flush=True)
 
 
-def lightgcn(task: Task, folder: Path) -> None:
+def lightgcn(task: Task, folder: Path, budget: float) -> None:
     """RecBole's LightGCN with its own settings, but for the size and the layers."""
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -64,7 +65,7 @@ def lightgcn(task: Task, folder: Path) -> None:
         say(epoch, seconds, ndcg)
         if ndcg > best:
             best, best_epoch = ndcg, epoch
-        if epoch - best_epoch >= RECBOLE_PATIENCE:
+        if epoch - best_epoch >= RECBOLE_PATIENCE or seconds * (epoch + 1) / epoch > budget:
             break
 
 
@@ -93,7 +94,7 @@ def write_atomic(task: Task, folder: Path) -> None:
         (folder / f"task.{name}.inter").write_text(f"user_id:token\titem_id:token\n{rows}", encoding="utf-8")
 
 
-def cornac(name: str, task: Task, _: Path) -> None:
+def cornac(name: str, task: Task, budget: float) -> None:
     """Cornac's BPR or VBPR, for more and more epochs."""
     from cornac.data import Dataset, ImageModality
     from cornac.models import BPR, VBPR
@@ -111,14 +112,18 @@ def cornac(name: str, task: Task, _: Path) -> None:
         features = task.features[[int(key) for key in ids]]
         data.add_modalities(item_image=ImageModality(features=features, ids=ids, normalized=True))
         data.item_image.build(id_map=data.iid_map)
+    an_epoch = 0.0
     for epochs in CORNAC_EPOCHS[name]:
+        if an_epoch * epochs > budget:
+            break
         if name == "bpr":
             model = BPR(k=DIM, max_iter=epochs, learning_rate=0.01, lambda_reg=0.001, seed=SEED, num_threads=2)
         else:
-            model = VBPR(k=DIM // 2, k2=DIM // 2, n_epochs=epochs, use_gpu=False, seed=SEED)
+            model = VBPR(k=DIM // 2, k2=DIM // 2, n_epochs=epochs, use_gpu=False, seed=SEED, verbose=False)
         started = time.perf_counter()
         model.fit(data)
         seconds = time.perf_counter() - started
+        an_epoch = seconds / epochs
 
         def scores(asked: np.ndarray, model: Any = model) -> np.ndarray:
             rows = np.full((len(asked), task.n_items), -1e9, np.float32)
@@ -131,5 +136,5 @@ def cornac(name: str, task: Task, _: Path) -> None:
 
 
 if __name__ == "__main__":
-    model, path, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    lightgcn(Task.load(path), folder) if model == "lightgcn" else cornac(model, Task.load(path), folder)
+    model, task, folder, budget = sys.argv[1], Task.load(Path(sys.argv[2])), Path(sys.argv[3]), float(sys.argv[4])
+    lightgcn(task, folder, budget) if model == "lightgcn" else cornac(model, task, budget)

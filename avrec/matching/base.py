@@ -61,12 +61,14 @@ class FitReport:
         epochs: One mapping of metric to value an epoch, for matchers that iterate.
         trials: Settings tried on validation and what came of each.
         importance: What each modality counts, on average over the items that have several; adds up to 1.
+        sizes: Bytes of the weights as stored, and before they were compressed.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     epochs: list[dict[str, float]] = field(default_factory=list)
     trials: list[dict[str, float]] = field(default_factory=list)
     importance: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
 
 
 class Matcher(ABC):

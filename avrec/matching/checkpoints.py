@@ -78,13 +78,18 @@ def training_key(matcher: Matcher, catalog: Catalog, train: Interactions, valida
     digest = hashlib.sha256(json.dumps([matcher.name, matcher.settings()], sort_keys=True).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
+    add_data(digest, catalog, *(part for part in (train, validation) if part is not None))
+    return f"{matcher.name}-{digest.hexdigest()[:24]}"
+
+
+def add_data(digest: Any, catalog: Catalog, *parts: Interactions) -> None:
+    """Adds what can be learned from to a digest of hashlib."""
     for name, features in sorted(catalog.features.items()):
         for array in (np.array(name), features.vectors, features.present):
             _add(digest, array)
-    for part in (train, *([validation] if validation is not None else [])):
+    for part in parts:
         for array in (part.user, part.item, part.timestamp, part.label, part.weight):
             _add(digest, array)
-    return f"{matcher.name}-{digest.hexdigest()[:24]}"
 
 
 def _add(digest: Any, array: np.ndarray[Any, Any]) -> None:

@@ -73,6 +73,11 @@ class FusedItems(VectorMatcher):
         return values, present
 
     @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.params.dim)
+
+    @property
     def importance(self) -> dict[str, float]:
         """What id and each modality count, on average over the items that have several."""
         several = (self.shares > 0).sum(axis=1) > 1
@@ -83,7 +88,7 @@ class FusedItems(VectorMatcher):
         """Vectors `[n, dim]`, biases `[n]` and shares `[n, 1 + modalities]` of items whose ids are left out."""
         from avrec.matching.towers import content_tower, item_vectors
 
-        tower = content_tower(self.content_weights, self.params.dim, self.params.fusion)
+        tower = content_tower(self.content_weights, self.dim, self.params.fusion)
         values, present = self.inputs(catalog)
         with_id = np.hstack([np.zeros((len(items), 1), np.float32), present[items]])
         return item_vectors(tower, np.zeros(len(items), np.int32), [v[items] for v in values], with_id)

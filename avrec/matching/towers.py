@@ -86,10 +86,15 @@ class UserTower(keras.Model):  # type: ignore[misc]
 
     def call(self, likes: Any, known: Any) -> Any:
         """Vectors `[b, dim]` from `likes [b, l, dim]` of which `known [b, l]` (1 or 0) count."""
-        count = tf.reduce_sum(known, axis=1, keepdims=True)
-        mean = tf.reduce_sum(likes * known[..., None], axis=1) / tf.maximum(count, 1.0)
-        person = tf.where(count > 0, tf.matmul(mean, self.kernel), self.nobody[None, :])
-        return tf.math.l2_normalize(person, axis=1, epsilon=1e-12)
+        return person_vectors(likes, known, self.kernel, self.nobody)
+
+
+def person_vectors(likes: Any, known: Any, kernel: Any, nobody: Any) -> Any:
+    """What `UserTower` makes of likes, from its weights `kernel [dim, dim]` and `nobody [dim]`."""
+    count = tf.reduce_sum(known, axis=1, keepdims=True)
+    mean = tf.reduce_sum(likes * known[..., None], axis=1) / tf.maximum(count, 1.0)
+    person = tf.where(count > 0, tf.matmul(mean, kernel), nobody[None, :])
+    return tf.math.l2_normalize(person, axis=1, epsilon=1e-12)
 
 
 def item_vectors(tower: ItemTower, rows: Any, inputs: list[Floats], present: Floats) -> tuple[Floats, Floats, Floats]:

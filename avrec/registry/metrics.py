@@ -138,6 +138,7 @@ def _training(report: Report) -> Iterator[Point]:
                 if metric != "epoch":
                     yield Point(legal(f"training/{matcher}/{metric}"), value, epoch)
         yield from _named(f"validation/{matcher}", said.get("val"))
+        yield from _named(f"size/{matcher}", said.get("sizes"))
 
 
 def _named(prefix: str, values: Any) -> Iterator[Point]:
