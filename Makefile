@@ -128,7 +128,7 @@ lock: $(STAMPS)/uv ## Compile the locks anew after an edit of pyproject.toml (ke
 	@$(AS_PIP); unset UV_FIND_LINKS UV_INDEX; \
 	$(COMPILE) pyproject.toml --universal --python-version 3.11 --all-extras -o requirements.lock; \
 	servers="--extra platform --extra servers --extra cluster"; \
-	$(COMPILE) pyproject.toml $(IMAGE) $$servers -o requirements-scheduler.lock; \
+	$(COMPILE) pyproject.toml docker/kubernetes.in $(IMAGE) $$servers -o requirements-scheduler.lock; \
 	$(COMPILE) pyproject.toml $(IMAGE) $$servers --extra learn --extra speech -o requirements-worker.lock; \
 	echo 'tensorflow[and-cuda]' | $(COMPILE) - $(IMAGE) -o requirements-gpu.lock; \
 	echo 'moto[server]>=5.1,<6' | $(COMPILE) - --universal --python-version 3.11 -o requirements-drill.txt; \

@@ -9,6 +9,7 @@ addresses of PostgreSQL, Redis and the S3-compatible storage. docker/compose.yam
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import shutil
 from pathlib import Path
@@ -34,6 +35,8 @@ def make_shared() -> Path:
     for name, kind in (("airflow-fernet", "fernet"), ("airflow-api", ""), ("airflow-jwt", ""), ("mlflow-session", "")):
         secret(name, kind)
     write_private(folder / "mlflow-password", users["admin"].password)
+    passwords = {user.name: user.password for user in users.values()}
+    write_private(folder / "airflow-passwords.json", json.dumps(passwords))  # as Airflow's simple logins read them
     _kept(folder / PSEUDONYM_KEY, secrets.token_hex(KEY_BYTES))
     return folder
 

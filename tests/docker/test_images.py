@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from avrec.platform import config, secret_files
+from avrec.platform.doctor import locked_versions
 from avrec.settings import settings
 
 ONCE = {"repository", "migrate", "provision"}
@@ -33,7 +34,7 @@ def test_every_part_of_the_platform_has_its_container(services: dict[str, Any]) 
     parts = {part.name for part in config.plan(config.configured_ports()).parts}
     assert set(services) == parts | OTHERS | {"repository", "worker", "gpu-worker"}
     for name in parts | {"worker"}:
-        assert services[name]["command"] == [name]
+        assert services[name]["command"] == ["python", "-m", "avrec.platform.part", name]
     assert services["worker"]["deploy"]["replicas"] == 2
 
 
@@ -91,6 +92,30 @@ def test_the_three_images_end_as_nobody_special_and_hold_the_tested_versions(roo
     assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["${UID}"]
     for lock in re.findall(r"requirements-[\w]+\.(?:lock|txt)", text):
         assert (root / lock).is_file(), lock
+
+
+def test_the_charts_values_name_images_parts_and_secrets_that_are_there(
+    root: Path, compose: dict[str, Any], services: dict[str, dict[str, Any]]
+) -> None:
+    text = (root / "docker" / "helm-values.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    secret_files.make_shared()
+    secret_files.make_servers("postgres", "redis", "http://storage:9000")
+    files = {word.split("=")[-1] for word in re.findall(r"--from-file=(\S+)", text)}
+    assert files <= {path.name for path in settings().secrets.iterdir()}
+    assert values["executor"] == "KubernetesExecutor"
+    scheduler = locked_versions((root / "requirements-scheduler.lock").read_text(encoding="utf-8"))
+    assert values["airflowVersion"] == scheduler["apache-airflow"]
+    assert "apache-airflow-providers-cncf-kubernetes" in scheduler
+    pods = [values["images"][one] for one in ("airflow", "pod_template")]
+    images = {f"{image['repository']}:{image['tag']}" for image in pods}
+    built = {service["image"].replace("${AVREC_VERSION:-0.1.0}", "0.1.0") for service in services.values()}
+    assert images == {"avrec-scheduler:0.1.0", "avrec-worker:0.1.0"}
+    assert images <= built
+    told = {one["name"]: one["value"] for one in values["env"]}
+    of_celery = {"AVREC_EXECUTOR", "AVREC_BIND", "AVREC_BROKER_FILE"}
+    assert told.keys() >= {n for n in services["worker"]["environment"] if n.startswith("AVREC_")} - of_celery
+    assert not [name for name in told if re.search("PASSWORD|SECRET|DATABASE|TOKEN", name)]
 
 
 def test_a_wrong_key_in_the_compose_file_is_found(root: Path, tmp_path: Path) -> None:
