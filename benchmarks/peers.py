@@ -6,7 +6,8 @@
 
 Cornac (most popular, EASE, BPR, VBPR), implicit (alternating least squares, BPR, item neighbours) and RecBole
 (LightGCN) are fitted on train with a small grid each; as in `avrec benchmark --split val`, one half of the validation
-users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them.
+users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them. Ours
+are the hybrid and what it is made of; `avrec benchmark` measures the others.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def measure(public: PublicData, candidates: list[Candidate], params: MatchingPar
             best = mine[int(np.argmax(worth))]
             result = evaluate_matcher(best.matcher, judged, slices, list(KS), yardstick)
             add(name, best.settings, len(mine), sum(c.seconds for c in mine), result)
-        for matcher, report, seconds in fitted_matchers(public, fold.choose, params, *chosen_matchers(params, None)):
+        _, blended = chosen_matchers(params, None)
+        for matcher, report, seconds in fitted_matchers(public, fold.choose, params, blended, blended):
             result = evaluate_matcher(matcher, judged, slices, list(KS), yardstick)
             add(
                 f"avrec {matcher.name}",
