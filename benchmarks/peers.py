@@ -6,8 +6,8 @@
 
 Cornac (most popular, EASE, BPR, VBPR), implicit (alternating least squares, BPR, item neighbours) and RecBole
 (LightGCN) are fitted on train with a small grid each; as in `avrec benchmark --split val`, one half of the validation
-users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them. Ours
-are the hybrid and what it is made of; `avrec benchmark` measures the others.
+users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them.
+Ours are the hybrid and what it is made of; `avrec benchmark` measures the others.
 """
 
 from __future__ import annotations
