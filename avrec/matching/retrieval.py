@@ -4,11 +4,16 @@ The dense way (`Exact.dot`, then `top_k`) computes every score in float64 and so
 100,000 items makes slow. Here a float32 product and `tf.math.top_k` propose a few more than `k`; those alone are scored
 exactly. A bound on the float32 error shows for each row that nothing better was left out; rows for which it does not
 are scored the dense way. The lists are the same, bit for bit.
+
+`top_k` over all items takes longer than the product. The best `k` items lie in the `k` groups of items whose best are
+highest; so it looks at the best of each group, and then at the items of the groups it chose.
 """
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +21,13 @@ import numpy as np
 from avrec.matching.base import mask_scores, top_k
 from avrec.matching.data import Floats, Histories, Longs, Mask
 from avrec.matching.exact import Exact
+
+ROWS = 64
+"""People multiplied together. Their scores for 100,000 items (26 MB) fit where those of the block before were; memory
+for larger ones would be taken from the system and given back each time, which takes as long as the product."""
+
+GROUP = 32
+"""Items of a group."""
 
 LARGE = 10_000
 """Items from which proposing pays."""
@@ -79,14 +91,41 @@ class Retrieval:
 
     def _propose(self, people: Floats, histories: Histories, width: int, allowed: Mask | None) -> tuple[Longs, Floats]:
         rows = np.concatenate([people / self._temperature, np.ones((len(people), 1))], axis=1, dtype=np.float32)
-        at = np.stack([np.repeat(np.arange(len(people)), np.diff(histories.seen_indptr)), histories.seen_items], axis=1)
+        counts = np.diff(histories.seen_indptr)
+        at = np.stack([np.repeat(np.arange(len(people)), counts), histories.seen_items], axis=1)
         if len(people) <= FEW:
             return _few(rows @ self._items.T, at, width, allowed)
         if self._many is None:
             self._many = _many(self._items)
-        hidden = np.zeros(1) if allowed is None else np.where(allowed, 0.0, -np.inf)
-        found, rough = self._many(rows, at, hidden.astype(np.float32), width)
-        return found.numpy().astype(np.int64), rough.numpy()
+        hidden = np.zeros(1, np.float32) if allowed is None else self._hidden(allowed)
+        # What was seen is left out of the proposals afterwards, so there must be so many more of them.
+        more = np.int32(min(width + counts.max(initial=0), len(self._items)))
+        blocks = [self._many(_filled(rows[i : i + ROWS]), hidden, more) for i in range(0, len(rows), ROWS)]
+        found, rough = (np.concatenate([b[part].numpy() for b in blocks])[: len(rows)] for part in (0, 1))
+        return _unseen(found.astype(np.int64), rough, at, len(self._items), width)
+
+    def _hidden(self, allowed: Mask) -> Floats:
+        """What is added to scores, `[groups * GROUP]`."""
+        hidden = np.full(-(-len(allowed) // GROUP) * GROUP, -np.inf, np.float32)
+        hidden[: len(allowed)][allowed] = 0
+        return hidden
+
+
+def _filled(rows: Floats) -> Floats:
+    """Rows filled up to `ROWS`: one shape, one compilation."""
+    return np.pad(rows, [(0, ROWS - len(rows)), (0, 0)])
+
+
+def _unseen(found: Longs, rough: Floats, at: Longs, n_items: int, width: int) -> tuple[Longs, Floats]:
+    """The first `width` proposals a row that are not among what was seen, `at` (row and item)."""
+    seen = np.unique(at[:, 0] * n_items + at[:, 1])
+    keys = np.arange(len(found))[:, None] * n_items + found
+    if len(seen):
+        hit = seen[np.minimum(np.searchsorted(seen, keys), len(seen) - 1)] == keys
+        rough = np.where(hit, -np.inf, rough)
+        order = np.argsort(hit, axis=1, kind="stable")[:, :width]
+        found, rough = np.take_along_axis(found, order, axis=1), np.take_along_axis(rough, order, axis=1)
+    return found, rough
 
 
 def _few(scores: Floats, seen: Longs, width: int, allowed: Mask | None) -> tuple[Longs, Floats]:
@@ -100,17 +139,31 @@ def _few(scores: Floats, seen: Longs, width: int, allowed: Mask | None) -> tuple
 
 
 def _many(items: Floats) -> Callable[..., Any]:
-    """A block in TensorFlow: people, what they saw, what is hidden from all `[1]` or `[n_items]`, and how many."""
+    """Proposes in TensorFlow for people `[ROWS, dim]`, given what is hidden from all and how many are asked for."""
     import tensorflow as tf
 
-    held = tf.constant(items)
+    groups = -(-len(items) // GROUP)
+    filling = np.zeros((groups * GROUP - len(items), items.shape[1]), np.float32)
+    filling[:, -1] = -np.inf  # the bias: they are never proposed
+    return partial(_program(), tf.constant(np.concatenate([items, filling])), np.int32(len(items) - 1))
 
-    def propose(rows: Any, seen: Any, hidden: Any, width: Any) -> Any:
-        scores = tf.matmul(rows, held, transpose_b=True)
+
+@cache
+def _program() -> Callable[..., Any]:
+    """One for all catalogues, compiled for each size of them."""
+    import tensorflow as tf
+
+    def propose(items: Any, last: Any, rows: Any, hidden: Any, width: Any) -> Any:
+        scores = tf.matmul(rows, items, transpose_b=True)
         if hidden.shape[0] != 1:
             scores += hidden
-        nothing = tf.fill(tf.shape(seen)[:1], tf.constant(-np.inf, tf.float32))
-        best = tf.math.top_k(tf.tensor_scatter_nd_update(scores, seen, nothing), width)
-        return best.indices, best.values
+        groups = items.shape[0] // GROUP
+        grouped = tf.reshape(scores, [ROWS, groups, GROUP])
+        chosen = tf.math.top_k(tf.reduce_max(grouped, axis=2), tf.minimum(width, groups)).indices
+        inside = tf.reshape(tf.gather(grouped, chosen, batch_dims=1), [ROWS, -1])
+        best = tf.math.top_k(inside, width)
+        places = tf.gather(chosen, best.indices // GROUP, batch_dims=1) * GROUP + best.indices % GROUP
+        return tf.minimum(places, last), best.values
 
-    return tf.function(propose, reduce_retracing=True)  # type: ignore[no-any-return]
+    atexit.register(_program.cache_clear)  # functions that outlive TensorFlow's modules complain
+    return tf.function(propose)  # type: ignore[no-any-return]
