@@ -33,8 +33,10 @@ def python(code: str) -> list[str]:
 def test_nothing_of_airflow_reaches_a_step(common: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     monkeypatch.setenv("_AIRFLOW_WWW_USER_PASSWORD", "secret")
+    for name in ("BACKEND_STORE_URI", "AUTH_ADMIN_PASSWORD", "FLASK_SERVER_SECRET_KEY"):  # MLflow's own server's
+        monkeypatch.setenv(f"MLFLOW_{name}", "secret")
     handed = common.child_environment("manual__2026-01-02T03:04:05+00:00", tmp_path / "r.json")
-    assert not [name for name, value in handed.items() if "AIRFLOW_" in name and value == "secret"]
+    assert not [name for name, value in handed.items() if value == "secret"]
     assert handed["AVREC_RUN_ID"] == "manual__2026-01-02T03-04-05-00-00"
     assert handed["AVREC_HOME"].endswith("home")
 
