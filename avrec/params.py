@@ -281,13 +281,15 @@ class CompressionParams(Section):
 
     `dim`: length of the vectors of smaller towers that learn from the trained ones; null: none. `teacher`: the say of
     these in the loss, the rest is that of the likes. `prune`: share of each row of the weights that is dropped, the
-    smallest entries. `storage`: numbers of the weights; int8 has a scale a row.
+    smallest entries. `storage`: numbers of the weights; int8 has a scale a row. `tflite`: also write the towers as
+    TFLite files beside the model, with such numbers; null: none.
     """
 
     dim: Positive | None = None
     teacher: Share = 0.5
     prune: Annotated[float, Field(ge=0, lt=1)] = 0.0
     storage: Literal["float32", "float16", "int8"] = "float32"
+    tflite: Literal["float32", "float16", "int8"] | None = None
 
     @property
     def shrinks(self) -> bool:

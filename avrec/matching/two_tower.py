@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,6 +86,13 @@ class TwoTower(MeanMatcher, FusedItems):
         """From here on what would be stored is what scores."""
         if self.params.compression.shrinks:
             self._restore(self._state(), self.settings(), self._require_fitted())
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        if self.params.compression.tflite is not None:
+            from avrec.matching.tflite import write_towers
+
+            write_towers(self, folder, self.params.compression.tflite)
 
     def settings(self) -> dict[str, Any]:
         teacher = {"teacher_epoch": self.teacher_epoch} if self.params.compression.dim else {}

@@ -125,6 +125,34 @@ def test_a_student_agrees_more_with_a_teacher_that_is_listened_to(world: World) 
     assert distance(1.0) < distance(0.0)
 
 
+@pytest.mark.parametrize(("numbers", "close"), [("float32", 1e-5), ("int8", 0.02)])
+def test_tflite_towers_place_people_and_new_items_where_the_matcher_does(
+    world: World, tmp_path: Path, numbers: str, close: float
+) -> None:
+    from avrec.matching.tflite import ITEM, USER, LiteTower
+
+    whole = world.matcher("two_tower")
+    assert isinstance(whole, TwoTower)
+    matcher = whole.shrunk(CompressionParams.model_validate({"tflite": numbers}))
+    matcher.save(tmp_path / "once")
+    if numbers == "int8":
+        matcher.save(tmp_path / "twice")
+        for file in (USER, ITEM):
+            assert (tmp_path / "once" / file).read_bytes() == (tmp_path / "twice" / file).read_bytes()
+    liked, length = np.array([3, 9, 4]), matcher.params.history
+    likes, known = np.zeros((1, length, matcher.dim), np.float32), np.zeros((1, length), np.float32)
+    likes[0, :3], known[0, :3] = matcher.vectors[liked], 1
+    user = LiteTower(tmp_path / "once" / USER)
+    for row, known_row in (([3, 9, 4], known), ([], known * 0)):
+        person = matcher.people(Histories.of([row]))
+        np.testing.assert_allclose(user(likes, known_row), person, atol=close)
+    inputs, present = matcher.inputs(world.catalog)
+    cold = int(np.flatnonzero(~np.isin(np.arange(len(present)), world.split.train.positives().item))[0])
+    item = LiteTower(tmp_path / "once" / ITEM)
+    found = item(*(x[cold : cold + 1] for x in inputs), present[cold : cold + 1])
+    np.testing.assert_allclose(found[0], matcher.vectors[cold], atol=close)
+
+
 def test_what_is_not_smaller_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"compression.dim 64 must be below dim 64"):
         parse_params({"matching": {"two_tower": {"compression": {"dim": 64}}}})
