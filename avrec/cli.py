@@ -361,11 +361,18 @@ def promote(
 
 
 @models.command()
-def rollback(reason: Annotated[str, typer.Option(prompt=True, help="Why.")]) -> None:
-    """Make the previous champion the champion again; asks for a login."""
+def rollback(
+    reason: Annotated[str, typer.Option(prompt=True, help="Why.")],
+    tables: Annotated[bool, typer.Option(help="Also publish the newest day's table with the earlier version.")] = True,
+) -> None:
+    """Make the previous champion the champion again and publish its lists; asks for a login."""
+    from avrec.recommend.publication import Publisher
     from avrec.registry.commands import roll_back
 
-    roll_back(reason)
+    move = roll_back(reason)
+    newest = Publisher.of_settings().tables.newest() if tables else None
+    if newest is not None:
+        _pipeline("pipelines.publish", "all", "--date", str(newest.run_date), "--version", move.version)
 
 
 # Tables ---------------------------------------------------------------------------------------------------------

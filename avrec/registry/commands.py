@@ -90,13 +90,14 @@ def promote_version(name: str, again: bool = False) -> None:
     print(f"Version {move.version} is the champion; before: {move.before or 'none'}.")
 
 
-def roll_back(reason: str) -> None:
+def roll_back(reason: str) -> promotion.Move:
     """Asks for a login and makes the previous champion the champion again."""
     person = _login()
     if not {"approver", "operator"} & set(person.roles):
         raise RegistryError(f"'{person.name}' may not roll back: it takes the role operator or approver.")
     move = promotion.rollback(person.name, reason)
     print(f"Version {move.version} is the champion again; version {move.before} was rolled back by {move.who}.")
+    return move
 
 
 def _row(client: MlflowClient, version: ModelVersion) -> list[str]:

@@ -67,17 +67,26 @@ def promote(name: str, who: str = "", again: bool = False) -> Move:
     return move
 
 
-def rollback(who: str, why: str) -> Move:
+def rollback(who: str, why: str, leaving: str | None = None) -> Move:
     """Makes the previous champion the champion again, and remembers who did it and why.
 
+    Args:
+        who: Who wants it.
+        why: Recorded with it.
+        leaving: Number of the version that is to be the champion no longer. With it a retry is harmless, and a version
+            that was promoted meanwhile stays. None: whichever is the champion.
+
     Raises:
-        RegistryError: there is no champion, it had no predecessor, or the predecessor's files were changed.
+        RegistryError: there is no champion, it is another than `leaving`, it had no predecessor, or the predecessor's
+            files were changed.
     """
     client = server.connect()
     with one_at_a_time():
         current = versions.champion(client)
         if current is None:
             raise RegistryError("there is no champion to roll back; `avrec models list` shows the versions.")
+        if leaving is not None and current.version != leaving:
+            return _left_before(client, leaving, current)
         before = current.tags.get(PREVIOUS)
         if not before:
             raise RegistryError(f"version {current.version} is the first champion; there is none before it.")
@@ -90,6 +99,14 @@ def rollback(who: str, why: str) -> Move:
         versions.tag(client, current, {ROLLED_BACK: f"{move.when} by {who}: {move.why}"[:4000]})
         client.set_registered_model_alias(MODEL, CHAMPION, target.version)
     return move
+
+
+def _left_before(client: MlflowClient, leaving: str, current: ModelVersion) -> Move:
+    """The rollback that was done already, where that is why another version is the champion."""
+    left = versions.resolve(client, leaving)
+    if not left.tags.get(ROLLED_BACK) or left.tags.get(PREVIOUS) != current.version:
+        raise RegistryError(f"version {leaving} is not the champion, version {current.version} is; nothing was moved.")
+    return Move("rollback", current.version, leaving, "", left.tags[ROLLED_BACK], _now())
 
 
 def champion() -> ModelVersion | None:

@@ -109,3 +109,25 @@ def test_the_pages_are_behind_the_login(pages: Any, home: Path) -> None:
     (home / "reports" / "overview.html").write_text("page", encoding="utf-8")
     answer = TestClient(pages.AvrecPages.fastapi_apps[0]["app"]).get("/overview.html")
     assert answer.status_code == 401
+
+
+def test_a_rollback_names_its_version_and_its_person_and_publishes_anew(dagbag: Any) -> None:
+    from jinja2 import Environment
+
+    class Run:
+        triggering_user_name = "operator"
+
+    class Instance:
+        def xcom_pull(self, task_ids: str) -> dict[str, Any]:
+            return {"version": "3", "run_date": "2026-03-02"}
+
+    dag = dagbag.dags["avrec_rollback"]
+    back, publish = dag.get_task("rollback"), dag.get_task("publish")
+    assert (back.upstream_task_ids, publish.upstream_task_ids) == (set(), {"rollback"})
+    form = {"params": {"leaving": "4", "reason": "Complaints"}, "dag_run": Run(), "ti": Instance()}
+    words = [Environment(autoescape=False).from_string(text).render(form) for text in back.arguments]
+    assert words == ["4", "operator", "Complaints"]
+    assert publish.trigger_dag_id == "avrec_recommend"
+    asked = {k: Environment(autoescape=False).from_string(v).render(form) for k, v in publish.conf.items()}
+    assert set(asked) <= set(dagbag.dags["avrec_recommend"].params)
+    assert asked == {"run_date": "2026-03-02"}

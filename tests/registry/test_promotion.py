@@ -117,7 +117,11 @@ def test_the_way_to_the_champion_and_back(client: MlflowClient, roots: list[Path
     champion = versions.resolve(client, "champion")
     assert champion.version == second
     assert champion.tags[promotion.PREVIOUS] == first
-    back = promotion.rollback("operator", "Complaints about the new lists")
+    with pytest.raises(RegistryError, match=f"{first} is not the champion"):
+        promotion.rollback("operator", "The wrong one", leaving=first)
+    back = promotion.rollback("operator", "Complaints about the new lists", leaving=second)
+    again = promotion.rollback("operator", "Complaints about the new lists", leaving=second)  # a retry is harmless
+    assert (again.version, again.before) == (first, second)
     assert (back.version, back.before) == (first, second)
     assert versions.resolve(client, "champion").version == first
     with pytest.raises(RegistryError, match="--again"):
