@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, BaseOperator, CronTriggerTimetable, dag
+from airflow.sdk import AssetOrTimeSchedule, BaseOperator, CronTriggerTimetable, Param, dag
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 from avrec_common import DRIFT, TABLE, TASK_DEFAULTS, Step
 from avrec_notify import notifiers
@@ -16,6 +16,12 @@ every day -----+           +--> tell: log, webhook, mail
                +--> look --+--> retrain: where it may help, a training run starts
 a new table ---+           +--> overview: the page to begin with
 """
+
+FORM = {
+    "at": Param(None, type=["null", "string"], format="date-time", title="Moment",
+                description="A moment of the past (UTC): the age of the data is counted to it, and the curves get a "
+                            "point there unless they have later ones. Empty: now."),
+}  # fmt: skip
 
 DAILY = os.environ.get("AVREC_MONITOR_CRON", "0 6 * * *")
 
@@ -53,13 +59,15 @@ the pages; the curves are in MLflow, in the run *monitor*.""",
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(DAILY, timezone="UTC"), assets=[TABLE]),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    params=FORM,
     default_args=TASK_DEFAULTS,
     tags=["avrec", "monitoring"],
     max_active_runs=1,
 )
 def avrec_monitor() -> None:
     look = Step(
-        task_id="look", module="monitor", arguments=["look"], execution_timeout=timedelta(hours=1),
+        task_id="look", module="monitor", arguments=["look", "{{ params.at or '' }}"],
+        execution_timeout=timedelta(hours=1),
         doc_md="Compares, writes the page and the curves; its result lists the alerts.",
     )  # fmt: skip
     tell = Tell(task_id="tell", doc_md="Skipped where all is within bounds.")

@@ -1,6 +1,6 @@
 """Looks at data, champion and published tables: what drifts, ages, is skewed, and what came of the lists.
 
-python -m pipelines.monitor look                   writes the page, adds to the curves in MLflow, hands back the alerts
+python -m pipelines.monitor look [INSTANT]         writes the page, adds to the curves in MLflow, hands back the alerts
 python -m pipelines.monitor retrain VERSION        ends with 0 the first time this version of the data asks, else 99
 python -m pipelines.monitor all                    look, tell, and say whether to train
 """
@@ -181,8 +181,8 @@ def claim(dataset_version: str, by: str) -> bool:
     return False
 
 
-def run_look() -> tuple[list[dict[str, Any]], bool]:
-    report, alerts, path = look(datetime.now(UTC))
+def run_look(now: datetime | None = None) -> tuple[list[dict[str, Any]], bool]:
+    report, alerts, path = look(now or datetime.now(UTC))
     train = may_train(report, alerts, current_params().monitor)
     for alert in alerts:
         print(f"{alert['name']}: {alert['text']}", flush=True)
@@ -209,10 +209,25 @@ def everything() -> int:
     return 0
 
 
+def _moment(text: str = "") -> datetime | None:
+    """The moment a form or a person named; None for an empty field.
+
+    Raises:
+        DataError: it is no instant, or still to come: the curves take no point before their last one.
+    """
+    try:
+        found = instant(text)
+    except ValueError as error:
+        raise DataError(f"look: {text!r} is no instant; expected one like 2026-03-02T06:00:00Z.") from error
+    if found is not None and found > datetime.now(UTC):
+        raise DataError(f"look: {text!r} is still to come; expected a moment of the past, or none for now.")
+    return found
+
+
 def main(arguments: list[str]) -> int:
     try:
-        if arguments == ["look"]:
-            run_look()
+        if arguments[:1] == ["look"] and len(arguments) <= 2:
+            run_look(_moment(*arguments[1:]))
             return 0
         if arguments == ["all"]:
             return everything()

@@ -16,10 +16,13 @@ Curves = Mapping[str, Sequence[tuple[datetime, float]]]
 CURVES = {
     "data/age_days": "age of the data, days",
     "champion/age_days": "age of the champion, days of data",
+    "drift/most_of_columns": "drift of the column that drifts most (PSI)",
+    "drift/most_of_vectors": "drift of the modality that drifts most (AUC)",
     "table/coverage": "coverage of the table",
     "table/gini": "concentration of the table (Gini)",
     "live/hit_rate": "hit rate of the table",
     "live/lift": "lift over the default list",
+    "live/answered": "share of the shown rows that were liked",
     "skew/new_items": "share of items new to the champion",
     "skew/new_people": "share of people new to it",
 }
@@ -76,6 +79,8 @@ def _drawn(curves: Curves, bounds: MonitorParams) -> str:
     limits = {
         "data/age_days": bounds.max_data_age_days,
         "champion/age_days": bounds.max_champion_age_days,
+        "drift/most_of_columns": bounds.max_psi,
+        "drift/most_of_vectors": bounds.max_auc,
         "table/coverage": bounds.min_coverage,
         "table/gini": bounds.max_gini,
         "live/lift": bounds.min_lift,

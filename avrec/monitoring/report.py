@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -125,6 +125,8 @@ class Report:
         yield "data/refused_batches", float(self.refused_batches)
         yield from ((f"data/quarantined/{name}", float(count)) for name, count in self.quarantined.items())
         yield from ((f"drift/{one.name}", one.distance) for one in self.drift)
+        yield "drift/most_of_columns", _most(one for one in self.drift if one.kind != "vectors")
+        yield "drift/most_of_vectors", _most(one for one in self.drift if one.kind == "vectors")
         if self.champion:
             yield "champion/version", float(self.champion.version)
             yield "champion/age_days", self.champion.age_days
@@ -133,11 +135,19 @@ class Report:
             yield "skew/new_items", self.skew.new_items
             yield "skew/new_people", self.skew.new_people
         for last in self.tables[-1:]:
-            for name in ("people", "coverage", "gini", "top_share", "shown", "answered"):
+            for name in ("people", "coverage", "gini", "top_share"):
                 yield f"table/{name}", getattr(last, name)
         for live in [table for table in self.tables if table.judged][-1:]:
             for name in ("judged", "hit_rate", "default_rate", "lift"):
                 yield f"live/{name}", getattr(live, name)
+        for seen in [table for table in self.tables if table.shown][-1:]:  # nobody was shown the newest one yet
+            yield "live/shown", float(seen.shown)
+            yield "live/answered", seen.answered
+
+
+def _most(drift: Iterable[Drift]) -> float | None:
+    """The largest distance; None where nothing could be compared."""
+    return max((one.distance for one in drift if one.distance is not None), default=None)
 
 
 def age_days(newest: str | None, instant: datetime) -> float | None:

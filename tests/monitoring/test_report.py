@@ -62,7 +62,19 @@ def test_every_figure_has_a_name() -> None:
     assert numbers["drift/items.category"] == 0.1
     assert numbers["live/lift"] == pytest.approx(1.5)
     assert (numbers["table/coverage"], numbers["champion/version"]) == (0.5, 3.0)
+    assert (numbers["live/shown"], numbers["live/answered"]) == (10.0, 0.1)
+    fresh = replace(TABLE, shown=0, answered=None)  # published this morning: nobody was shown it yet
+    later = replace(GOOD, tables=(TABLE, fresh)).numbers()
+    assert (later["live/shown"], later["live/answered"]) == (10.0, 0.1)
     assert "drift/x" not in replace(GOOD, drift=(replace(GOOD.drift[0], name="x", distance=None),)).numbers()
+
+
+def test_the_largest_drift_of_columns_and_of_vectors_has_a_curve() -> None:
+    kinds = [("a", "numeric", 0.1), ("b", "categorical", 0.4), ("c", "numeric", None), ("visual", "vectors", 0.6)]
+    drift = [replace(GOOD.drift[0], name=name, kind=kind, distance=far) for name, kind, far in kinds]
+    numbers = replace(GOOD, drift=drift).numbers()
+    assert (numbers["drift/most_of_columns"], numbers["drift/most_of_vectors"]) == (0.4, 0.6)
+    assert "drift/most_of_vectors" not in GOOD.numbers()
 
 
 def test_curves_grow_by_a_point_a_look() -> None:
