@@ -136,8 +136,17 @@ class AudioParams(Section):
 
 
 class TextParams(Section):
-    encoder: Literal["use_m3"] = "use_m3"
-    fields: tuple[Literal["title", "description", "tags"], ...] = ("title", "description", "tags")
+    """`encoder`: `use_m3` knows 16 languages; `minilm`, an English BERT, may be installed beside (docs/weights.md).
+    `fields`: what is read of an item. Two of them come from its media: `transcript`, what is said in it (needs
+    `features.speech`), and `generated`, the description put together from what is seen and heard.
+    """
+
+    encoder: Literal["use_m3", "minilm"] = "use_m3"
+    fields: tuple[Literal["title", "description", "tags", "transcript", "generated"], ...] = (
+        "title",
+        "description",
+        "tags",
+    )
 
 
 class SpeechParams(Section):
@@ -159,6 +168,12 @@ class FeaturesParams(Section):
     visual: VisualParams = VisualParams()
     audio: AudioParams = AudioParams()
     text: TextParams = TextParams()
+
+    @model_validator(mode="after")
+    def _transcript(self) -> FeaturesParams:
+        if "transcript" in self.text.fields and not self.speech.enabled:
+            raise ValueError("text.fields names transcript: set speech.enabled to true, or leave it out")
+        return self
 
 
 class MatcherParams(Section):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from avrec.datasets.dataset import Dataset
 from avrec.evaluation import plots, report
+from avrec.evaluation.ablation import ABLATED, ablation
 from avrec.evaluation.protocol import TWIN, Evaluated, TestSet, evaluate_all
 from avrec.matching.base import Matcher
 from avrec.matching.data import Catalog
@@ -40,6 +41,8 @@ def _write_report(evaluated: Evaluated, synthetic: bool) -> None:
     report.write_per_user(folder / "per_user.parquet", evaluated)
     write_json(folder / "comparison.json", report.comparison(evaluated))
     write_json(folder / "test_period.json", evaluated.on.period)
+    print("  ablation", flush=True)
+    write_json(folder / "ablation.json", ablation(evaluated, {name: ARTIFACTS / "models" / name for name in ABLATED}))
     plots.write_csv(folder / "projection.csv", plots.projection(evaluated.on.catalog, evaluated.on.categories))
     write_json(ARTIFACTS / "evaluation.json", report.evaluation(evaluated, synthetic))
 

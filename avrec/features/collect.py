@@ -21,6 +21,7 @@ from avrec.features.extract import fill_store
 from avrec.features.registry import build_extractor
 from avrec.features.store import FeatureStore, Place
 from avrec.features.subjects import Subject, subjects_of
+from avrec.features.words import with_found_words
 from avrec.params import FeaturesParams
 from avrec.schema import FEATURES, SEGMENTS, SIGNALS
 from avrec.settings import settings
@@ -48,6 +49,8 @@ def collect(
     Raises:
         LostError: the store does not keep what was written to it.
     """
+    if modality == "text":
+        items = with_found_words(items, media_root, params, progress)
     subjects = subjects_of(items, modality, media_root, params)
     again = partial(fill_store, items, media_root, params, [modality], progress=progress)
     again()

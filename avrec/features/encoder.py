@@ -113,4 +113,13 @@ def build_encoder(name: str) -> Encoder:
     """
     if name == UseM3.name:
         return multilingual()
-    raise ParamsError(f"features.text.encoder '{name}' is unknown; expected use_m3.")
+    if name == "minilm":
+        return _english()
+    raise ParamsError(f"features.text.encoder '{name}' is unknown; expected use_m3 or minilm.")
+
+
+@cache
+def _english() -> Encoder:
+    from avrec.features.minilm import MiniLm
+
+    return MiniLm()

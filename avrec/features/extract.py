@@ -18,6 +18,7 @@ from avrec.features.speech import SpeechExtractor
 from avrec.features.store import FeatureStore
 from avrec.features.subjects import Subject, subjects_of
 from avrec.features.visual import VisualExtractor
+from avrec.features.words import with_found_words
 from avrec.media.pool import decode_many
 from avrec.media.sample import Request
 from avrec.params import FeaturesParams, LimitsParams
@@ -62,6 +63,8 @@ def fill_store(
     """
     store = store or FeatureStore(settings().feature_store)
     report = FillReport()
+    if "text" in modalities:
+        items = with_found_words(items, media_root, params, progress)
     jobs = [_Job(modality, items, media_root, params, store, retry, report) for modality in modalities]
     for job in jobs:
         if job.modality == "text":

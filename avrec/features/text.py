@@ -39,7 +39,7 @@ class TextExtractor(Extractor):
     def _encoder(self) -> Encoder:
         return build_encoder(self.params.encoder)
 
-    def extract(self, inputs: Iterable[Mapping[str, str]]) -> Iterable[Extraction]:
+    def extract(self, inputs: Iterable[Mapping[str, str]]) -> list[Extraction]:
         """One extraction a mapping, in order; no words in any field means missing."""
         return [self._one([text for text in fields.values() if text.strip()]) for fields in inputs]
 

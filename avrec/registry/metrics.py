@@ -2,7 +2,8 @@
 
 `_headline/...` are the few that answer "did it help"; MLflow sorts by name and shows seven rows without scrolling.
 `test/...` is the model that would be deployed, over all test users; `test_SLICE/...` the same over a slice;
-`baselines/MATCHER/...` the others; `gain/over_MATCHER...` the paired difference with its interval.
+`baselines/MATCHER/...` the others; `gain/over_MATCHER...` the paired difference with its interval;
+`ablation/MATCHER/CONTENT/...` what is left when a modality is alone, left out, or all is shuffled.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def points(report: Report, timings: Mapping[str, float]) -> list[Point]:
         *_deployed(report),
         *_others(report),
         *_gains(report.json("artifacts/evaluation/comparison.json", {})),
+        *_ablation(report.json("artifacts/evaluation/ablation.json", {})),
         *_named("decision", _decision(report)),
         *_named("test_users", report.evaluation.get("counts")),
         *_training(report),
@@ -60,6 +62,19 @@ def matcher_table(report: Report) -> dict[str, list[Any]]:
         "synthetic data": [report.synthetic] * len(rows),
     }
     return table | {metric: [values.get(metric) for _, _, values in rows] for metric in metrics}
+
+
+def ablation_table(report: Report) -> dict[str, list[Any]]:
+    """What each modality is worth, one row a matcher, content and slice, as columns for `mlflow.log_table`."""
+    table = report.json("artifacts/evaluation/ablation.json", {})
+    rows = [
+        {"matcher": matcher, "content": view.replace("_", " "), "slice": name, **values}
+        for matcher, seen in table.items()
+        for view, parts in seen.items()
+        for name, values in parts.items()
+    ]
+    names = list(dict.fromkeys(["matcher", *(name for row in rows for name in row)]))
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _headline(report: Report) -> Iterator[Point]:
@@ -124,6 +139,15 @@ def _gains(comparison: Mapping[str, Any]) -> Iterator[Point]:
                 for value in ("difference", "lower", "upper"):
                     if value in found:
                         yield Point(legal(f"{group}/{part}{value}"), float(found[value]))
+
+
+def _ablation(table: Mapping[str, Any]) -> Iterator[Point]:
+    for matcher, seen in table.items():
+        for view, parts in seen.items():
+            for name, values in parts.items():
+                part = "" if name == "all" else f"{name}/"
+                for metric, value in numbers(values):
+                    yield Point(legal(f"ablation/{matcher}/{view}/{part}{metric}"), value)
 
 
 def _decision(report: Report) -> Any:

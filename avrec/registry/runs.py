@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from avrec.errors import RegistryError
 from avrec.registry import client as server
 from avrec.registry.describe import changed, note, run_name
-from avrec.registry.metrics import matcher_table, points
+from avrec.registry.metrics import ablation_table, matcher_table, points
 from avrec.registry.model import log_model
 from avrec.registry.naming import batches, parameters
 from avrec.registry.plots import draw_all
@@ -101,7 +101,7 @@ def _fill(client: MlflowClient, run: Run, report: Report, code: CodeVersion, tim
         _log_tags(client, run, run_tags(report, code) | shown)
         _log_inputs(client, run_id, report)
         _log_files(client, run_id, report)
-        _log_table(client, run_id, report)
+        _log_tables(client, run_id, report)
         _log_documents(client, run_id, report, timings)
         model_id = _log_model(client, run, report)
         _log_metrics(client, run, report, timings, model_id)
@@ -221,11 +221,11 @@ def _log_files(client: MlflowClient, run_id: str, report: Report) -> None:
             client.log_artifacts(run_id, str(path), f"reports/{path.name}")
 
 
-def _log_table(client: MlflowClient, run_id: str, report: Report) -> None:
-    table = matcher_table(report)
+def _log_tables(client: MlflowClient, run_id: str, report: Report) -> None:
     there = {file.path for file in client.list_artifacts(run_id)}
-    if table["matcher"] and "matchers.json" not in there:  # log_table would append
-        client.log_table(run_id, table, "matchers.json")
+    for name, table in (("matchers.json", matcher_table(report)), ("ablation.json", ablation_table(report))):
+        if table["matcher"] and name not in there:  # log_table would append
+            client.log_table(run_id, table, name)
 
 
 def _log_documents(client: MlflowClient, run_id: str, report: Report, timings: Mapping[str, float]) -> None:

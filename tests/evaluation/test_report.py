@@ -15,6 +15,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from avrec.datasets.dataset import Dataset, DatasetMeta, write_meta, write_table
+from avrec.evaluation.ablation import hidden, views
 from avrec.evaluation.markdown import comparison_markdown
 from avrec.evaluation.plots import loss, principal_plane
 from avrec.evaluation.protocol import TestSet, evaluate_all
@@ -250,3 +251,32 @@ def test_a_catalogue_without_features_has_no_projection() -> None:
     none: dict[str, Features] = {}
     catalog = Catalog(("a", "b", "c"), np.zeros(3, np.int64), codes, codes, ("video",) * 3, none)
     assert projection(catalog, (None, None, None)) == [["item_id", "x", "y", "category"]]
+
+
+def test_the_ablation_has_every_view_and_those_that_must_agree_do(trained: Path) -> None:
+    table = json.loads((trained / "artifacts/evaluation/ablation.json").read_text("utf-8"))
+    said = json.loads((trained / "artifacts/evaluation.json").read_text("utf-8"))["matchers"]
+    assert set(table) == {"content", "hybrid"}
+    modalities = sorted(path.name for path in (trained / "data/features").iterdir())
+    alone = {f"{name}_alone" for name in modalities} | {f"without_{name}" for name in modalities}
+    for matcher, seen in table.items():
+        assert set(seen) == {"everything", "shuffled", "nothing", *(alone if len(modalities) > 1 else ())}
+        assert seen["everything"]["all"]["ndcg@10"] == said[matcher]["all"]["ndcg@10"]
+        assert seen["shuffled"]["all"]["ndcg@10"] == said[f"{matcher}+shuffled"]["all"]["ndcg@10"]
+        assert seen["nothing"]["all"] != seen["everything"]["all"]
+
+
+def test_what_is_hidden_is_missing_and_nothing_else() -> None:
+    features = {
+        name: Features(name, np.ones((3, 2), np.float32), np.array([True, True, False])) for name in ("audio", "visual")
+    }
+    none = np.zeros(3, np.int32)
+    catalog = Catalog(("a", "b", "c"), none.astype(np.int64), none, none, ("video",) * 3, features)
+    seen = hidden(catalog, {"visual"})
+    assert seen.features["visual"] is features["visual"]
+    assert not seen.features["audio"].present.any()
+    assert not seen.features["audio"].vectors.any()
+    assert [name for name, _ in views(features)] == [
+        "audio_alone", "visual_alone", "without_audio", "without_visual", "nothing",
+    ]  # fmt: skip
+    assert [name for name, _ in views(["audio"])] == ["nothing"]

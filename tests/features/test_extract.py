@@ -26,7 +26,9 @@ from avrec.features.folder import extract_folder
 from avrec.features.given import collect_given
 from avrec.features.hashing import HashCache
 from avrec.features.shards import plan_shards
-from avrec.params import FeaturesParams, VisualParams
+from avrec.features.text import TextExtractor
+from avrec.features.words import with_found_words
+from avrec.params import FeaturesParams, TextParams, VisualParams
 from avrec.schema import FEATURES, SEGMENTS, SIGNALS
 
 PARAMS = FeaturesParams(visual=VisualParams(frames=3))
@@ -61,6 +63,24 @@ def test_tables_are_what_the_schema_says(make_valid: MakeValid, tmp_path: Path) 
     features = read_features(tmp_path / "visual", "visual", valid.table("items")["item_id"].to_pylist())
     assert features.present.tolist() == [True, True, True, True, False, False, False]
     assert features.vectors.shape == (7, 1024)
+
+
+def test_text_vectors_may_tell_what_is_seen_and_heard(make_valid: MakeValid, tmp_path: Path) -> None:
+    valid = Dataset(make_valid())
+    items, root = valid.table("items"), valid.meta.media_root
+    params = FeaturesParams(visual=VisualParams(frames=3), text=TextParams(fields=("generated",)))
+    fill_store(items, root, params, ["text"], progress=False)
+    counts = collect(items, root, params, "text", tmp_path / "text", progress=False)
+    assert counts["present"] == 7
+    text = read_features(tmp_path / "text", "text", items["item_id"].to_pylist())
+    described = with_found_words(items, root, params, progress=False)["generated"].to_pylist()
+    assert described[0].startswith("A 1-second")
+    assert np.array_equal(text.vectors[0], TextExtractor(params.text).extract([{"generated": described[0]}])[0].vector)
+
+
+def test_a_transcript_needs_speech() -> None:
+    with pytest.raises(ValueError, match=r"speech\.enabled"):
+        FeaturesParams(text=TextParams(fields=("title", "transcript")))
 
 
 def test_any_way_of_filling_gives_the_same_bytes(
@@ -98,7 +118,7 @@ import sys
 from pathlib import Path
 from avrec.datasets.dataset import Dataset
 from avrec.features.collect import collect
-from avrec.params import FeaturesParams, VisualParams
+from avrec.params import FeaturesParams, TextParams, VisualParams
 valid = Dataset("data/valid")
 params = FeaturesParams(visual=VisualParams(frames=3))
 for modality in ("visual", "audio", "text"):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avrec.errors import WeightsError
 from avrec.features import mobilenet, yamnet
 from avrec.features.audio import AudioExtractor, cut_patches
 from avrec.features.base import Extractor
@@ -16,7 +17,7 @@ from avrec.features.registry import build_extractor
 from avrec.features.tensorflow import load
 from avrec.features.text import TextExtractor
 from avrec.features.visual import VisualExtractor, frame_spans
-from avrec.features.weights import MOBILENET, YAMNET, find_weights
+from avrec.features.weights import MINILM_WEIGHTS, MOBILENET, YAMNET, find_weights
 from avrec.media.decode import decode
 from avrec.media.sample import Request, Sample
 from avrec.params import AudioParams, FeaturesParams, LimitsParams, TextParams, VisualParams
@@ -60,6 +61,22 @@ def test_text_means_the_same_in_two_languages() -> None:
     english, chinese, other = (extraction.vector for extraction in extractor.extract(texts))
     assert english is not None and chinese is not None and other is not None
     assert english @ chinese > 0.5 > english @ other
+
+
+def test_minilm_is_an_english_bert() -> None:
+    try:
+        find_weights(MINILM_WEIGHTS)
+        extractor = TextExtractor(TextParams(encoder="minilm"))
+        extractor.settings()
+    except WeightsError as error:
+        pytest.skip(str(error))
+    texts = [{"title": t} for t in ("A dog barks in the rain", "a puppy barking while it rains", "tax report", "café")]
+    dog, puppy, tax, cafe = (extraction.vector for extraction in extractor.extract(texts))
+    assert dog is not None and puppy is not None and tax is not None and cafe is not None
+    assert dog.shape == (384,)
+    assert dog @ puppy > 0.7 > 0.3 > dog @ tax
+    (plain,) = extractor.extract([{"title": "CAFE"}])
+    assert np.array_equal(plain.vector, cafe)  # type: ignore[arg-type]
 
 
 def test_mobilenet_equals_the_graph_it_came_from(samples: list[Sample]) -> None:
