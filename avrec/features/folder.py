@@ -148,7 +148,8 @@ def _write_report(
             parts = [found[modality].get(path) for modality in MODALITIES]
             status, reason = ("refused", refused[path]) if path in refused else judge([p for p in parts if p])
             counts[status] += 1
-            writer.writerow([path, status, reason, f"{report.seconds.get(path, 0.0):.3f}"])
+            shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
+            writer.writerow([shown, status, reason, f"{report.seconds.get(path, 0.0):.3f}"])
     aside.replace(out / "report.csv")
     return counts
 

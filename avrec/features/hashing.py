@@ -36,8 +36,11 @@ class HashCache:
         """The hash of a file's bytes.
 
         Raises:
-            MediaError: the file is not where it may be, is empty, or holds more than `limit` bytes.
+            MediaError: the file is not where it may be, is empty, holds more than `limit` bytes, or has a name that no
+                table can hold.
         """
+        if not _encodable(uri):
+            raise MediaError("its name is not UTF-8; rename it")
         address = locate(uri, root)
         stamp = _remote_stamp(address) if is_url(address) else _stamp(address)
         known = self._known.get(address)
@@ -54,6 +57,14 @@ class HashCache:
         with self._db:
             self._db.executemany("insert or replace into hashes values (?, ?, ?, ?, ?)", rows)
         self._db.close()
+
+
+def _encodable(uri: str) -> bool:
+    try:
+        uri.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of a file name that are no text
+        return False
+    return True
 
 
 def _stamp(path: str) -> tuple[int, int, int]:

@@ -168,14 +168,17 @@ def test_a_folder_ends_in_a_row_a_file(clips: Path, tmp_path: Path) -> None:
     shutil.copy(clips / "a.mp4", folder / "sub" / "twin.mp4")
     (folder / "empty.mp4").touch()
     (folder / "out.mp4").symlink_to(clips / "b.mp4")
+    shutil.copy(clips / "a.mp4", os.fsencode(folder) + b"/no\xff text.mp4")
     counts = extract_folder(str(folder), tmp_path / "out", params=PARAMS)
     with (tmp_path / "out/report.csv").open(newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     assert {path: row["status"] for path, row in rows.items()} == {
         "a.mp4": "ok", "b.mp4": "ok", "c.mp4": "ok", "sub/twin.mp4": "ok", "mute.mp4": "ok",
         "blind.mp4": "ok", "broken.mp4": "refused", "empty.mp4": "refused", "out.mp4": "refused",
+        r"no\udcff text.mp4": "refused",
     }  # fmt: skip
-    assert counts == {"ok": 6, "partial": 0, "refused": 3}
+    assert counts == {"ok": 6, "partial": 0, "refused": 4}
+    assert "not UTF-8" in rows[r"no\udcff text.mp4"]["reason"]
     assert rows["out.mp4"]["reason"] == "path leaves the media folder"
     assert (rows["mute.mp4"]["reason"], rows["blind.mp4"]["reason"]) == ("no sound", "no picture")
     assert float(rows["a.mp4"]["seconds"]) > 0

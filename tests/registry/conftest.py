@@ -18,6 +18,7 @@ import yaml
 
 from avrec.datasets.dataset import Dataset, DatasetMeta, write_meta, write_table
 from avrec.evaluation import report
+from avrec.evaluation.ablation import ablation
 from avrec.evaluation.plots import calibration_rows, loss, per_category, projection, recall_by_k, write_csv
 from avrec.evaluation.protocol import TestSet, evaluate_all
 from avrec.features.base import partition_of
@@ -162,6 +163,10 @@ def evaluate(root: Path, fitted: Fitted) -> None:
     report.write_per_user(folder / "per_user.parquet", evaluated)
     write_json(folder / "comparison.json", report.comparison(evaluated))
     write_json(folder / "test_period.json", on.period)
+    models = {name: root / "models" / name for name in fitted.matchers if name == "content"}
+    for name, path in models.items():
+        fitted.matchers[name].save(path)
+    write_json(folder / "ablation.json", ablation(evaluated, models))
     write_csv(folder / "projection.csv", projection(on.catalog, on.categories))
     write_csv(plots / "recall_by_k.csv", recall_by_k(evaluated))
     write_csv(plots / "per_category.csv", per_category(evaluated))

@@ -115,6 +115,12 @@ def test_files_tables_and_pictures_are_there(client: MlflowClient, tracked: str,
     assert set(table["matcher"]) == set(checkout.fitted.matchers)
     row = table[(table["matcher"] == "ease") & (table["slice"] == "all")].iloc[0]
     assert row["ndcg@10"] == Report.read(checkout.root).evaluation["matchers"]["ease"]["all"]["ndcg@10"]
+    ablated = pd.DataFrame(**mlflow.artifacts.load_dict(f"runs:/{tracked}/ablation.json"))
+    assert {"everything", "nothing"} <= set(ablated["content"])
+    everything = ablated[(ablated["content"] == "everything") & (ablated["slice"] == "all")].iloc[0]
+    assert (
+        everything["ndcg@10"] == table[(table["matcher"] == "content") & (table["slice"] == "all")].iloc[0]["ndcg@10"]
+    )
     environment = mlflow.artifacts.load_dict(f"runs:/{tracked}/environment.json")
     assert environment["packages"]["mlflow"] == mlflow.__version__
 
