@@ -66,7 +66,7 @@ def section(title: str, *parts: str) -> str:
 
 
 def note(text: str, kind: str = "") -> str:
-    return f'<p class="empty {kind}">{html.escape(text)}</p>'
+    return f'<p class="said {kind}">{html.escape(text)}</p>'
 
 
 def points(texts: Iterable[str], kind: str = "") -> str:

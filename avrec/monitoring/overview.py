@@ -98,7 +98,7 @@ def render(found: Overview) -> str:
         html.section("Put aside", _quarantine(found)),
         html.section("Further pages", _pages(found)),
     ]
-    footer = "Made by the command `avrec overview` and by the DAG avrec_monitor; nothing on it is live."
+    footer = "Made by the command avrec overview and by the DAG avrec_monitor; nothing on it is live."
     return html.page("Overview", "synthetic data" if synthetic else "", facts, sections, footer)
 
 

@@ -263,4 +263,5 @@ def decided(version: ModelVersion) -> str:
     marks = [
         m for m, on in (("automated", "avrec.automated"), ("override", "avrec.override")) if tags.get(on) == "true"
     ]
-    return " ".join([word, f"by {who},", str(tags.get("avrec.decided_at")), *(f"({mark})" for mark in marks)])
+    when = str(tags.get("avrec.decided_at"))[:16].replace("T", " ")
+    return " ".join([word, f"by {who},", f"{when} UTC", *(f"({mark})" for mark in marks)])
