@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from avrec.errors import DataError
+from avrec.errors import DataError, PlatformError
 from avrec.recommend.plan import Plan
 from avrec.schema import RECOMMENDATIONS
 
@@ -85,6 +85,7 @@ class Tables:
 
     Raises:
         DataError: a database that is neither SQLite nor PostgreSQL.
+        PlatformError: the database does not answer, is locked for too long or has no room; from every method.
     """
 
     def __init__(self, url: str) -> None:
@@ -101,12 +102,24 @@ class Tables:
     @contextmanager
     def locked(self) -> Iterator[sa.Connection]:
         """A transaction that no other publisher is in; committed at the end, undone on any error."""
-        with self.engine.begin() as connection:
+        with self._answering(), self.engine.begin() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql("begin immediate")
             else:
                 connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Says of a database that fails which one it is and what to do, without its password."""
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            where = self.url.render_as_string(hide_password=True)
+            raise PlatformError(
+                f"the database of the tables, {where}, fails: {' '.join(str(error.orig).split())}. What is in force "
+                "stays. See that it runs, is where AVREC_TABLES_URL says, and has room, and run the same again."
+            ) from error
 
     def switch(self, plan: Plan, batches: Iterable[pa.Table], row_count: int) -> bool:
         """Puts a publication in force, in one transaction; what was in force becomes superseded.
@@ -158,7 +171,7 @@ class Tables:
         """One person's rows of a publication, table `RECOMMENDATIONS`, in order of rank."""
         t = recommendations
         query = sa.select(t).where(t.c.publication_id == publication_id, t.c.user_id == user_id).order_by(t.c.rank)
-        with self.engine.connect() as connection:
+        with self._answering(), self.engine.connect() as connection:
             found = [dict(row) for row in connection.execute(query).mappings()]
         for row in found:
             row["generated_at"] = _utc(row["generated_at"])
@@ -168,12 +181,12 @@ class Tables:
         """Some of the people a publication has lists for, in order of their ids."""
         column = recommendations.c.user_id
         query = sa.select(column).where(recommendations.c.publication_id == publication_id).distinct().order_by(column)
-        with self.engine.connect() as connection:
+        with self._answering(), self.engine.connect() as connection:
             return [row[0] for row in connection.execute(query.limit(limit))]
 
     def _publications(self, *where: sa.ColumnElement[bool]) -> list[Publication]:
         query = sa.select(publications).where(*where).order_by(publications.c.run_date, publications.c.switched_at)
-        with self.engine.connect() as connection:
+        with self._answering(), self.engine.connect() as connection:
             return [_publication(row) for row in connection.execute(query).mappings()]
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +47,34 @@ def commit_of_project() -> str:
     """The commit a drill is run at, as its page names it."""
     show = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
     return subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def version_of_project() -> str:
+    """Version and commit a drill is run at; what is not committed is told."""
+    status = ["git", "-C", str(PROJECT), "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs"]
+    changed = subprocess.run(status, check=True, capture_output=True, text=True).stdout.strip()
+    return f"{version('avrec')} ({commit_of_project()}{', changed' if changed else ''})"
+
+
+def left_of(base: Path, seconds: float = 10.0) -> list[str]:
+    """Commands that still run in a folder of the drill, or with one in their words or as their home, after a while."""
+    limit = time.monotonic() + seconds
+    while found := _running_in(str(base)):
+        if time.monotonic() > limit:
+            break
+        time.sleep(0.5)
+    return found
+
+
+def _running_in(base: str) -> list[str]:
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = [*process.cmdline(), process.environ().get("AVREC_HOME", ""), process.cwd()]
+            if process.pid not in ours and any(base in word for word in words):
+                found.append(" ".join(process.cmdline())[:120])
+    return sorted(found)
 
 
 def write_section(page: Path, name: str, lines: list[str]) -> None:
