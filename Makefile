@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check images test docs drill up down lock clean peers audit
+.PHONY: help demo install check images test docs score drill up down lock clean peers audit
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -81,6 +81,9 @@ test: install ## The whole suite, as CI runs it
 
 docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
 	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"
+
+score: install ## The ML Test Score: runs every test it names, some ten minutes, and writes docs/ml-test-score.md
+	$(BIN)/avrec score --run --write
 
 drill: install $(DRILL)/bin/moto_server ## What takes too long for the tests: many machines with one killed, a person erased, faults
 	$(BIN)/python -m tests.drills.cluster --write

@@ -130,7 +130,7 @@ def unresolved(answers: Sequence[Answer], root: Path = PROJECT) -> set[str]:
 
 
 def run(answers: Sequence[Answer], root: Path = PROJECT) -> Card:
-    """Runs every test the answers name, each once, in one pytest process, and shows its progress.
+    """Runs every test the answers name, each once, by one pytest with two workers, and shows its progress.
 
     What a person runs by hand is not run: its result is on the page it names.
     """
@@ -139,7 +139,8 @@ def run(answers: Sequence[Answer], root: Path = PROJECT) -> Card:
     report = root / ".pytest_cache" / "ml-test-score.xml"
     report.parent.mkdir(exist_ok=True)
     report.unlink(missing_ok=True)
-    subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *nodes], cwd=root, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses", "2", "--dist", "loadfile"]
+    subprocess.run([*command, f"--junit-xml={report}", *nodes], cwd=root, check=False)
     return judged(answers, report, root)
 
 

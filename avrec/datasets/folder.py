@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from avrec.datasets.media_files import AUDIO, media_below
-from avrec.datasets.outside import Columns, OutsideSource, Raw, csv_table, map_columns, one_file, parquet_table
+from avrec.datasets.outside import Columns, OutsideSource, Raw, csv_table, map_columns, one_file, parquet_table, some
 from avrec.errors import DataError
 
 REQUIRED = {
@@ -52,7 +52,7 @@ def read_tables(path: Path, connection: Any, columns: Columns) -> list[str]:
     if unknown:
         raise DataError(f"dataset.columns: {unknown} are no tables; expected some of {list(REQUIRED)}.")
     ignored = {table: _read_table(path, connection, table, columns) for table in REQUIRED}
-    return [f"{table}: columns {names} are not used" for table, names in ignored.items() if names]
+    return [f"{table}: columns {some(names)} are not used" for table, names in ignored.items() if names]
 
 
 def read_batch(path: Path, connection: Any, columns: Columns) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from avrec.datasets.hashing import sha256_of_stream
 
@@ -14,15 +16,14 @@ VIDEO = frozenset(
 AUDIO = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".amr", ".wma", ".aiff"})
 REMOTE = frozenset({"http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss"})
 """Schemes of URLs a table may name. `file` and chained URLs would leave the folder."""
+METADATA = frozenset({"metadata", "metadata.google.internal"})
+"""Where machines in a cloud ask for their own secrets; by number it is a link-local address."""
 
 
 def escape(root: Path, uri: str) -> str | None:
     """Why a path may not be used, None where it may: below `root`, links followed, or a remote URL."""
     if "://" in uri:
-        scheme = uri.partition("://")[0].lower()
-        return (
-            None if scheme in REMOTE else f"media_uri '{uri}': expected a path, or a URL of {', '.join(sorted(REMOTE))}"
-        )
+        return _distrusted(uri)
     if "\\" in uri or "\0" in uri:
         return f"media_uri '{uri}' holds a character that no path here may hold"
     path = PurePosixPath(uri)
@@ -33,6 +34,18 @@ def escape(root: Path, uri: str) -> str | None:
     except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
         return f"media_uri '{uri}' cannot be followed: {error}"
     return None if inside else f"media_uri '{uri}' is a link that leaves the media folder"
+
+
+def _distrusted(uri: str) -> str | None:
+    """Why a URL is not asked for, None where it is: no chain of schemes, no door to what only this machine can see."""
+    if uri.partition("://")[0].lower() not in REMOTE or "::" in uri:
+        return f"media_uri '{uri}': expected a path, or a URL of {', '.join(sorted(REMOTE))}"
+    try:
+        host = urlsplit(uri).hostname or ""
+        inner = host in METADATA or ip_address(host).is_link_local
+    except ValueError:  # a name, not an address
+        inner = False
+    return f"media_uri '{uri}' is an address of the machine's own, not of a file" if inner else None
 
 
 def media_below(root: Path) -> Iterator[str]:

@@ -19,6 +19,11 @@ from avrec.errors import DataError
 from avrec.params import DatasetParams
 from avrec.schema import TABLES
 
+MOST_COLUMNS, LONGEST_NAME, LONGEST_LINE = 1_000, 512, 2_000_000
+"""Columns a file may have, characters of a column's name, and bytes of a line."""
+SHOWN = 20
+"""Names that a message lists."""
+
 Columns = Mapping[str, Mapping[str, str]]
 """`dataset.columns`: by table, our column name to theirs."""
 
@@ -86,6 +91,8 @@ def csv_table(connection: Any, path: Path, table: str, **options: Any) -> list[s
         f'create or replace table "file_{table}" as '
         f"select row_number() over () - 1 as row, * from read_csv({_literal(plain_path(path))}, {spelled})"
     )
+    if arguments["header"]:
+        _check_first_line(path, str(options.get("delim", ",;|\t")))
     _read(connection, query, path)
     connection.execute(
         f"insert into unreadable select distinct on (line) '{table}', line, error_message "
@@ -97,6 +104,7 @@ def csv_table(connection: Any, path: Path, table: str, **options: Any) -> list[s
 
 def parquet_table(connection: Any, path: Path, table: str) -> list[str]:
     """Reads a Parquet file into table `file_TABLE` with its row number. Returns its column names."""
+    _check_footer(path)
     query = (
         f'create or replace table "file_{table}" as '
         f"select row_number() over () - 1 as row, * from read_parquet({_literal(plain_path(path))})"
@@ -122,7 +130,7 @@ def map_columns(connection: Any, path: Path, table: str, found: Sequence[str], c
     for ours in (*required, *mapping):
         if sources[ours] is None:
             raise DataError(
-                f"{path}: column '{mapping.get(ours, ours)}' is missing; it has {list(found)}. Name the column that "
+                f"{path}: column '{mapping.get(ours, ours)}' is missing; it has {some(found)}. Name the column that "
                 f"holds {ours} in params.yaml under dataset.columns.{table}.{ours}."
             )
     picked = {ours: theirs for ours, theirs in sources.items() if theirs is not None}
@@ -130,6 +138,12 @@ def map_columns(connection: Any, path: Path, table: str, found: Sequence[str], c
     connection.execute(f'create table "raw_{table}" as select row, {selection} from "file_{table}" order by row')
     connection.execute(f'drop table "file_{table}"')
     return [name for name in found if name not in picked.values()]
+
+
+def some(names: Sequence[str]) -> str:
+    """Names for a message, not more than a person reads."""
+    shown = ", ".join(f"'{name[:60]}'" for name in names[:SHOWN])
+    return f"[{shown}]" if len(names) <= SHOWN else f"[{shown}, and {len(names) - SHOWN} more]"
 
 
 def plain_path(path: Path) -> str:
@@ -175,8 +189,36 @@ def _read(connection: Any, query: str, path: Path) -> None:
     try:
         connection.execute(query)
     except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {first}") from error
+        first, *more = str(error).splitlines()
+        too_long = next((line for line in more if "Maximum line size" in line), "")
+        raise DataError(f"{path} cannot be read: {first} {too_long}".rstrip()) from error
+
+
+def _check_first_line(path: Path, delimiters: str) -> None:
+    """Before the whole file is looked at: thousands of columns take minutes and gigabytes."""
+    with path.open("rb") as file:
+        line = file.readline(LONGEST_LINE).decode(errors="replace").rstrip("\r\n")
+    _check_names(path, max((line.split(mark) for mark in delimiters), key=len))
+
+
+def _check_footer(path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:  # gives the names of nested columns once for each leaf
+            names = list(file.schema.names) if file.metadata.num_columns > MOST_COLUMNS else file.schema_arrow.names
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    _check_names(path, names)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path} has {len(names)} columns; at most {MOST_COLUMNS} are read. Keep those that are used.")
+    if longest := next((name for name in names if len(name) > LONGEST_NAME), None):
+        raise DataError(f"{path}: a column's name has {len(longest)} characters, at most {LONGEST_NAME} are read: "
+                        f"'{longest[:60]}…'. Is its first line the header?")  # fmt: skip
 
 
 def _columns(connection: Any, table: str) -> list[str]:

@@ -29,6 +29,7 @@ from avrec.settings import PROJECT
 EXCEPTIONS = PROJECT / "audit-exceptions.yaml"
 CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 2
 LONGEST_S = 1800
+SHOWN = 50
 
 
 class Excuse(BaseModel):
@@ -121,11 +122,20 @@ def audit(tool: str, lock: Path, excuses: Sequence[Excuse], today: date) -> Verd
                    "--format", "json", "--output", str(out)]  # fmt: skip
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return _nobody_knows(str(error))
+        try:
             report = json.loads(out.read_text(encoding="utf-8"))
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            said = done.stderr.strip()[-500:] if "done" in locals() else str(error)
-            return Verdict((), (), (f"everything: {said or error}",), ())
+        except (OSError, ValueError):
+            said = done.stderr.strip().splitlines() or ["it wrote no report"]
+            return _nobody_knows(f"code {done.returncode}: {said[-1][:500]}")
     return judge(report, locked_versions(lock.read_text(encoding="utf-8")), excuses, today)
+
+
+def _nobody_knows(why: str) -> Verdict:
+    """The tool came to no report: no package counts as looked up."""
+    line = f"everything: pip-audit, {why}. Run it again where the index of vulnerabilities can be reached (pypi.org)."
+    return Verdict((), (), (line,), ())
 
 
 def _normal(name: str) -> str:
@@ -141,8 +151,10 @@ def main(arguments: list[str]) -> int:
         return NOT_AUDITED
     for word, lines in (("excused", verdict.excused), ("not needed any more", verdict.unused),
                         ("VULNERABLE", verdict.vulnerable), ("NOT AUDITED", verdict.unaudited)):  # fmt: skip
-        for line in lines:
+        for line in lines[:SHOWN]:
             print(f"{word}: {line}")
+        if len(lines) > SHOWN:
+            print(f"{word}: and {len(lines) - SHOWN} more")
     print(("clean", "vulnerable", "not audited")[verdict.code])
     return verdict.code
 

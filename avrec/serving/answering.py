@@ -57,7 +57,7 @@ class Request:
         """
         unknown = [name for name in values if name not in _FIELDS and _given(values[name])]
         if unknown:
-            raise DataError(f"request: unknown fields {unknown}; expected {list(_FIELDS)}.")
+            raise DataError(f"request: unknown fields {unknown[:10]!r:.400}; expected {list(_FIELDS)}.")
         user = values.get("user_id") if _given(values.get("user_id")) else None
         history = _strings("history", values.get("history"), LARGEST_HISTORY)
         if user is not None and not (isinstance(user, str) and len(user) <= LONGEST_ID):
@@ -197,7 +197,7 @@ def _filter(value: Any) -> ItemFilter:
         raise DataError(f"filters: expected an object with {list(_FILTERS)}, got {value!r:.80}.")
     unknown = [name for name in value if name not in _FILTERS]
     if unknown:
-        raise DataError(f"filters: unknown names {unknown}; expected {list(_FILTERS)}.")
+        raise DataError(f"filters: unknown names {unknown[:10]!r:.400}; expected {list(_FILTERS)}.")
     found = {name: _strings(f"filters.{name}", value.get(name), LARGEST_HISTORY) for name in _FILTERS}
     return ItemFilter(
         media_types=found["media_types"],

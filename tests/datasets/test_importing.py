@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -172,6 +173,8 @@ def test_rows_that_cannot_be_used_are_kept_with_their_reason(project: Path, shop
         ("films/link.mp4", "is a link that leaves"),
         ("file:///etc/passwd", "expected a path, or a URL"),
         ("simplecache::file:///etc/passwd", "expected a path, or a URL"),
+        ("https://x.org/a.zip::file:///etc/passwd", "expected a path, or a URL"),
+        ("http://169.254.169.254/latest/meta-data", "an address of the machine's own"),
         ("films\\a.mp4", "no path here may hold"),
     ],
 )
@@ -190,6 +193,28 @@ def test_paths_stay_in_the_folder(project: Path, shop: Path, tmp_path: Path, uri
     assert len(found) == 2
     assert any(reason in text for text in found)
     assert "item 'd' was not taken" in found
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_thousands_of_columns_are_refused_before_they_cost(project: Path, shop: Path, kind: str) -> None:
+    names = ["item_id", *(f"c{n}" for n in range(5000))]
+    (shop / "items.csv").unlink()
+    if kind == "csv":
+        (shop / "items.csv").write_text(",".join(names) + "\na" + "," * 5000 + "\n", encoding="utf-8")
+    else:
+        pq.write_table(pa.table({name: ["a"] for name in names}), shop / "items.parquet")
+    with pytest.raises(DataError, match="has 5001 columns; at most 1000") as caught:
+        import_folder(shop)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_first_line_that_is_no_header_is_told(project: Path, shop: Path) -> None:
+    (shop / "items.csv").write_text(f"item_id,{'x' * 600}\na,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="name has 600 characters"):
+        import_folder(shop)
+    (shop / "items.csv").write_text(f"item_id,title\na,{'x' * 3_000_000}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="Maximum line size of 2000000 bytes"):
+        import_folder(shop)
 
 
 def test_a_missing_media_file_keeps_its_item(project: Path, shop: Path, tmp_path: Path) -> None:

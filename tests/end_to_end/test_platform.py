@@ -179,11 +179,21 @@ def test_people_read_in_mlflow_and_write_nothing(platform: Platform, user: str) 
         "model-versions/set-tag": {"name": server.MODEL, "version": champion.version, **tag},
         "runs/set-tag": {"run_id": champion.run_id, **tag},
         "runs/delete": {"run_id": champion.run_id},
+        # MLflow would let everybody do these, and then put files where they please: among the DAGs, for instance.
+        "experiments/create": {"name": f"of {user}", "artifact_location": str(platform.home)},
+        "registered-models/create": {"name": f"of-{user}"},
     }
     login = (user, password_of(user))
     read = {"params": {"name": server.MODEL}, "timeout": 60}
     assert requests.get(f"{base}/registered-models/get", auth=login, **read).status_code == 200
     assert requests.get(f"{base}/registered-models/get", **read).status_code == 401
+    upload = {"params": {"run_uuid": champion.run_id, "path": "approval.json"}, "data": b"{}", "timeout": 60}
+    assert (
+        requests.post(f"{platform.where.mlflow}/ajax-api/2.0/mlflow/upload-artifact", auth=login, **upload).status_code
+        == 403
+    )
+    search = {"json": {"experiment_ids": ["1"]}, "timeout": 60}
+    assert requests.post(f"{base}/runs/search", auth=login, **search).status_code == 200
     for path, body in writes.items():
         assert requests.post(f"{base}/{path}", json=body, auth=login, timeout=60).status_code == 403, path
         assert requests.post(f"{base}/{path}", json=body, timeout=60).status_code == 401, path
