@@ -207,6 +207,7 @@ def _airflow(here: Settings, ports: Ports, dags: Path, users: dict[str, User]) -
         **_tasks(here, ports, dags, other),
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
         "CORE__FERNET_KEY": secret("airflow-fernet", "fernet"),
+        "CORE__AUTH_MANAGER": "dags.config.avrec_logins.Logins",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u.name}:{AIRFLOW_ROLES[u.roles[0]]}" for u in users.values()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords,
         **_database(here, other),

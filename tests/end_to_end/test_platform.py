@@ -60,6 +60,23 @@ def test_nobody_but_an_approver_may_answer(asked: tuple[str, str], user: str) ->
         Airflow(user).answer(TRAIN, *asked, "Approve", {"reason": REASON})
 
 
+@pytest.mark.parametrize("user", ["viewer", "operator", "approver", "admin"])
+def test_nobody_forges_an_answer(asked: tuple[str, str], user: str) -> None:
+    """What a task hands over is read by the next one: an XCom that a person could write would be an approval."""
+    run, task = asked
+    forged = {
+        "chosen_options": ["Approve"],
+        "responded_by_user": {"name": "approver"},
+        "params_input": {"reason": REASON},
+    }
+    path = f"/dags/{TRAIN}/dagRuns/{run}/taskInstances"
+    with pytest.raises(PlatformError, match="403"):
+        Airflow(user).request("POST", f"{path}/{task}/xcomEntries", {"key": "answer", "value": forged})
+    with pytest.raises(PlatformError, match="403"):
+        Airflow(user).request("PATCH", f"{path}/register/xcomEntries/return_value", {"value": {"version": "1"}})
+    assert Airflow(user).xcom(TRAIN, run, "register")["version"]
+
+
 def test_an_answer_without_a_reason_decides_nothing(platform: Platform, asked: tuple[str, str]) -> None:
     run, task = asked
     Airflow("approver").answer(TRAIN, run, task, "Approve", {"reason": " "})
