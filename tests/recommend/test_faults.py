@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import no_room
+from avrec.errors import PlatformError, no_room
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.publication import Publisher
+from avrec.recommend.sql import Tables
 from avrec.recommend.store import Store
 from avrec.recommend.tables import shard_rows
 from avrec.settings import settings
@@ -43,6 +45,16 @@ def test_a_locked_database_is_waited_for(bundle: Bundle, dataset: Dataset) -> No
     for thread in threads:
         thread.join(60)
     assert publisher.current().id == plan.publication_id
+
+
+def test_a_database_that_is_gone_is_named_without_its_password() -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+        with pytest.raises(PlatformError, match="run the same again") as caught:
+            Tables(f"postgresql+psycopg://avrec:hidden@127.0.0.1:{port}/tables")
+    assert f"127.0.0.1:{port}/tables" in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_full_disk_leaves_the_table_in_force(bundle: Bundle, dataset: Dataset) -> None:
