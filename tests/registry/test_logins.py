@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avrec.platform.mlflow_logins import only_reads
+from avrec.registry.logins import only_reads
 
 
 def test_every_call_by_which_mlflow_changes_something_is_known_to_write() -> None:
