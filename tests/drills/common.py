@@ -66,15 +66,30 @@ def left_of(base: Path, seconds: float = 10.0) -> list[str]:
     return found
 
 
+def end_all(base: Path) -> None:
+    """Ends what still runs in a folder of the drill: it was stopped in the middle."""
+    for process in _processes_in(str(base)):
+        with suppress(psutil.Error):
+            process.kill()
+
+
 def _running_in(base: str) -> list[str]:
+    found = []
+    for process in _processes_in(base):
+        with suppress(psutil.Error):
+            found.append(" ".join(process.cmdline())[:120])
+    return sorted(found)
+
+
+def _processes_in(base: str) -> list[psutil.Process]:
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = [*process.cmdline(), process.environ().get("AVREC_HOME", ""), process.cwd()]
             if process.pid not in ours and any(base in word for word in words):
-                found.append(" ".join(process.cmdline())[:120])
-    return sorted(found)
+                found.append(process)
+    return found
 
 
 def write_section(page: Path, name: str, lines: list[str]) -> None:

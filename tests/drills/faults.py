@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.drills import fault_platform, fault_steps
-from tests.drills.common import PROJECT, left_of, version_of_project, write_section
+from tests.drills.common import PROJECT, end_all, left_of, version_of_project, write_section
 from tests.drills.fault_base import Drill, Row
 
 PAGE = PROJECT / "docs" / "faults.md"
@@ -108,10 +108,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="avrec-drill-") as folder:
         base = options.keep or Path(folder)
         base.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             drill = run(base, options.only or STEPS, write if options.write else lambda drill: None)
         finally:
-            os.chdir(PROJECT)
+            end_all(base)
             if (base / "drill.log").exists():
                 shutil.copy(base / "drill.log", Path(tempfile.gettempdir()) / "faults-drill.log")
     if options.json:

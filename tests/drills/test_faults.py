@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from avrec.scorecard import Answer, unresolved
 from tests.drills import faults
-from tests.drills.common import write_section
+from tests.drills.common import end_all, left_of, write_section
 from tests.drills.fault_base import Drill, Row
 from tests.drills.faults import HEAD, table, written
 
@@ -50,3 +52,11 @@ def test_a_step_that_breaks_is_a_row_and_the_others_go_on(tmp_path: Path, monkey
     rows = faults.run(tmp_path, ["one", "two"]).rows
     assert [(row.fault, row.good) for row in rows] == [("one", False), ("two", True)]
     assert "no such thing" in rows[0].seen
+
+
+def test_what_a_stopped_drill_leaves_is_ended(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"], cwd=tmp_path, start_new_session=True) as left:
+        assert left_of(tmp_path, seconds=0.0) == ["sleep 600"]
+        end_all(tmp_path)
+        assert left.wait(60) == -signal.SIGKILL
+    assert left_of(tmp_path) == []
