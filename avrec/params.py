@@ -183,7 +183,7 @@ class MatcherParams(Section):
 
 
 class PopularityParams(MatcherParams):
-    """`half_life_days`: age at which a like counts half; null: it counts forever."""
+    """`half_life_days`: age at which a like counts half; null: it counts forever. Validation may find a better one."""
 
     half_life_days: Annotated[float, Field(gt=0)] | None = 14.0
 

@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))  # where started by its path
 
-from avrec.evaluation.benchmark import Entry, chosen_matchers, fitted_matchers, folds, judged_slices  # noqa: E402
+from avrec.evaluation.benchmark import Entry, Fold, chosen_matchers, fitted_matchers, folds, judged_slices  # noqa: E402
 from avrec.evaluation.evaluate import Yardstick, evaluate_matcher  # noqa: E402
 from avrec.evaluation.public import PublicData, load_public  # noqa: E402
 from avrec.evaluation.significance import paired_bootstrap  # noqa: E402
@@ -122,28 +123,33 @@ def measure(public: PublicData, candidates: list[Candidate], params: MatchingPar
 
     for fold in folds(public, "val", params.seed):
         judged, slices = judged_slices(public, fold)
-        histories, choosing = judged_slices(public, type(fold)(fold.judged, fold.known, fold.choose))
-        everybody = [part for part in choosing if part.name == "all"]
-        for name in dict.fromkeys(candidate.model for candidate in candidates):
-            mine = [candidate for candidate in candidates if candidate.model == name]
-            worth = [
-                evaluate_matcher(c.matcher, histories, everybody, [20], yardstick)["all"].values[CHOOSE] for c in mine
-            ]
-            best = mine[int(np.argmax(worth))]
+        for best, tried, seconds in chosen_peers(public, candidates, fold, yardstick):
             result = evaluate_matcher(best.matcher, judged, slices, list(KS), yardstick)
-            add(name, best.settings, len(mine), sum(c.seconds for c in mine), result)
+            add(best.model, best.settings, tried, seconds, result)
         _, blended = chosen_matchers(params, None)
-        for matcher, report, seconds in fitted_matchers(public, fold.choose, params, blended, blended):
-            result = evaluate_matcher(matcher, judged, slices, list(KS), yardstick)
-            add(
-                f"avrec {matcher.name}",
-                report.settings,
-                max(len(report.trials), len(report.epochs), 1),
-                seconds,
-                result,
-            )
-            print(f"  avrec {matcher.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
+        for fitted in fitted_matchers(public, fold.choose, params, blended, blended):
+            result = evaluate_matcher(fitted.matcher, judged, slices, list(KS), yardstick)
+            tried = max(len(fitted.report.trials), len(fitted.report.epochs), 1)
+            seconds = fitted.seconds + fitted.members_seconds
+            add(f"avrec {fitted.row}", fitted.report.settings, tried, seconds, result)
+            print(f"  avrec {fitted.row}: {fitted.seconds:.0f} s", file=sys.stderr, flush=True)
     return entries
+
+
+def chosen_peers(
+    public: PublicData, candidates: list[Candidate], fold: Fold, yardstick: Yardstick
+) -> Iterator[tuple[Candidate, int, float]]:
+    """Of every peer the setting that is best for the people who choose, how many it had, and the seconds of all."""
+    histories, slices = judged_slices(public, Fold(fold.judged, fold.known, fold.choose))
+    everybody = [part for part in slices if part.name == "all"]
+
+    def worth(candidate: Candidate) -> float:
+        result = evaluate_matcher(candidate.matcher, histories, everybody, [20], yardstick)
+        return float(result["all"].values[CHOOSE])
+
+    for name in dict.fromkeys(candidate.model for candidate in candidates):
+        mine = [candidate for candidate in candidates if candidate.model == name]
+        yield max(mine, key=worth), len(mine), sum(candidate.seconds for candidate in mine)
 
 
 def report(public: PublicData, entries: dict[str, Entry], peers: list[str]) -> dict[str, Any]:

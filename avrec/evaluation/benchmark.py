@@ -12,9 +12,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -32,12 +32,18 @@ from avrec.matching.data import Histories, Interactions
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.loading import evaluation_set, validation_halves
 from avrec.matching.registry import SINGLE, build
-from avrec.params import MatchingParams, load_params
+from avrec.params import MatchingParams, TwoTowerParams, load_params
 
 K = 20
 METRICS = (f"recall@{K}", f"ndcg@{K}")
 SLICES = ("all", "cold_all", "cold_only")
 SPLITS = ("val", "test")
+FUSED = "two_tower"
+"""The matcher that stands in the table once more with each other fusion layer, as `two_tower/LAYER`."""
+
+LAYERS: tuple[str, ...] = get_args(TwoTowerParams.model_fields["fusion"].annotation)
+
+NAME_WIDTH = 21
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,25 @@ class Fold:
     choose: Interactions
     known: Interactions
     judged: Interactions
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A matcher of one pass.
+
+    Attributes:
+        row: What it is called in the table.
+        matcher: Fitted on train.
+        report: What it says of its training.
+        seconds: Of fitting and choosing.
+        members_seconds: The same of the members of the hybrid; 0 for others.
+    """
+
+    row: str
+    matcher: Matcher
+    report: FitReport
+    seconds: float
+    members_seconds: float = 0.0
 
 
 @dataclass
@@ -79,8 +104,9 @@ def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None =
         data: Folder of the data set.
         split: val (cross-fit) or test.
         json: File to write the same figures to.
-        matchers: Single matchers to measure, of which the hybrid is made; by default every one is measured, and the
-            hybrid is made of those that params.yaml enables.
+        matchers: Single matchers to measure, of which the hybrid is made, and `two_tower/LAYER` for the towers with
+            another fusion layer, which stay out of it; by default every one of both is measured, and the hybrid is
+            made of those that params.yaml enables.
         seeds: How often all of it is done, each time with another seed of halves and training. Rows are those of the
             first, the one of params.yaml; the spread over all is told beside them.
 
@@ -99,7 +125,9 @@ def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None =
     runs: dict[int, dict[str, Entry]] = {}
     for seed in range(params.seed, params.seed + seeds):
         entries: dict[str, Entry] = {}
-        for fold in folds(public, split, seed):
+        passes = folds(public, split, seed)
+        for number, fold in enumerate(passes, start=1):
+            print(f"{name}, {split}, seed {seed}, pass {number} of {len(passes)}:", file=sys.stderr, flush=True)
             measure_fold(public, fold, params.model_copy(update={"seed": seed}), entries, measured, blended)
         runs[seed] = entries
     report = summary(public, split, runs)
@@ -125,18 +153,33 @@ def folds(public: PublicData, split: str, seed: int) -> list[Fold]:
 
 
 def chosen_matchers(params: MatchingParams, named: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Which single matchers are measured, and which of them the hybrid is made of.
+    """Which rows are measured, and which of them the hybrid is made of.
 
     Raises:
-        DataError: one of those named is no single matcher.
+        DataError: one of those named has no row.
     """
-    unknown = sorted(set(named or ()) - set(SINGLE))
+    rows = [*SINGLE, *fusion_rows(params)]
+    unknown = sorted(set(named or ()) - set(rows))
     if unknown:
-        raise DataError(f"--matchers: '{unknown[0]}' is unknown; expected some of {', '.join(SINGLE)}.")
+        raise DataError(f"--matchers: '{unknown[0]}' is unknown; expected some of {', '.join(rows)}.")
     if named:
-        measured = [name for name in SINGLE if name in named]
-        return measured, measured
-    return list(SINGLE), [name for name in SINGLE if getattr(params, name).enabled]
+        measured = [name for name in rows if name in named]
+        return measured, [name for name in SINGLE if name in named]
+    return rows, [name for name in SINGLE if getattr(params, name).enabled]
+
+
+def fusion_rows(params: MatchingParams) -> list[str]:
+    """The towers with each fusion layer but the one of params, whose row is that of `two_tower` itself."""
+    return [f"{FUSED}/{layer}" for layer in LAYERS if layer != params.two_tower.fusion]
+
+
+def built(row: str, params: MatchingParams) -> Matcher:
+    """The unfitted matcher of a row, by its name or as `two_tower/LAYER`."""
+    name, _, layer = row.partition("/")
+    if layer:
+        towers = params.two_tower.model_copy(update={"fusion": layer})
+        params = params.model_copy(update={FUSED: towers})
+    return build(name, params)
 
 
 def measure_fold(
@@ -150,14 +193,16 @@ def measure_fold(
     """Adds one fold to `entries`; `measured` and `blended` are those of `chosen_matchers`."""
     histories, slices = judged_slices(public, fold)
     yardstick = Yardstick.of(public.catalog, public.train)
-    for matcher, report, seconds in fitted_matchers(public, fold.choose, params, measured, blended):
+    for fitted in fitted_matchers(public, fold.choose, params, measured, blended):
         started = time.perf_counter()
-        result = evaluate_matcher(matcher, histories, slices, [K], yardstick)
-        entry = entries.setdefault(matcher.name, Entry())
-        entry.seconds += seconds + time.perf_counter() - started
-        entry.settings.append(report.settings)
-        entry.tried += max(len(report.trials), len(report.epochs), 1)
-        print(f"  {matcher.name}: {seconds:.0f} s to fit and choose", file=sys.stderr, flush=True)
+        result = evaluate_matcher(fitted.matcher, histories, slices, [K], yardstick)
+        judging = time.perf_counter() - started
+        entry = entries.setdefault(fitted.row, Entry())
+        entry.seconds += fitted.seconds + fitted.members_seconds + judging
+        entry.settings.append(fitted.report.settings)
+        entry.tried += max(len(fitted.report.trials), len(fitted.report.epochs), 1)
+        told = f"{fitted.seconds:.0f} s to fit and choose, {judging:.0f} s to rank"
+        print(f"  {fitted.row}: {told}", file=sys.stderr, flush=True)
         for part, found in result.items():
             for metric in METRICS:
                 entry.people.setdefault(part, {}).setdefault(metric, []).append(found.people[metric])
@@ -179,30 +224,29 @@ def fitted_matchers(
     params: MatchingParams,
     measured: Sequence[str],
     blended: Sequence[str],
-) -> Iterator[tuple[Matcher, FitReport, float]]:
-    """Chance, and matchers fitted on train, the hybrid last: matcher, what it says of its training, seconds.
+) -> Iterator[Fitted]:
+    """Chance, and matchers fitted on train, the hybrid last.
 
     As in the pipeline, single matchers choose on one half of `choose`, and the hybrid learns its blend on the other.
-    Its seconds are those of its members and its own.
     """
     for_members, for_blend = validation_halves(choose, params.seed)
-    yield _fitted(Chance(params.seed), public, for_members)
+    yield _fitted("random", Chance(params.seed), public, for_members)
     members: dict[str, Matcher] = {}
     total = 0.0
-    for name in measured:
-        matcher, report, seconds = _fitted(build(name, params), public, for_members)
-        if name in blended:
-            members[name], total = matcher, total + seconds
-        yield matcher, report, seconds
+    for row in measured:
+        fitted = _fitted(row, built(row, params), public, for_members)
+        if row in blended:
+            members[row], total = fitted.matcher, total + fitted.seconds
+        yield fitted
     if len(members) > 1:
-        hybrid, report, seconds = _fitted(Hybrid(params.rank, members, seed=params.seed), public, for_blend)
-        yield hybrid, report, total + seconds
+        hybrid = Hybrid(params.rank, members, seed=params.seed)
+        yield replace(_fitted("hybrid", hybrid, public, for_blend), members_seconds=total)
 
 
-def _fitted(matcher: Matcher, public: PublicData, choose: Interactions) -> tuple[Matcher, FitReport, float]:
+def _fitted(row: str, matcher: Matcher, public: PublicData, choose: Interactions) -> Fitted:
     started = time.perf_counter()
     report = matcher.fit(public.catalog, public.train, choose)
-    return matcher, report, time.perf_counter() - started
+    return Fitted(row, matcher, report, time.perf_counter() - started)
 
 
 def summary(public: PublicData, split: str, runs: dict[int, dict[str, Entry]]) -> dict[str, Any]:
@@ -262,13 +306,17 @@ def as_text(report: dict[str, Any]) -> str:
     users = report["users"]
     lines = [
         f"{report['benchmark']}, {report['split']}: {report['protocol']}",
-        f"{'people':<12}" + "".join(f"{part} ({users[part]})".rjust(20) for part in SLICES),
-        f"{'matcher':<12}" + f"{'Recall@20':>11}{'NDCG@20':>9}" * len(SLICES) + f"{'tried':>7}{'seconds':>10}",
+        f"{'people':<{NAME_WIDTH}}" + "".join(f"{part} ({users[part]})".rjust(20) for part in SLICES),
+        f"{'matcher':<{NAME_WIDTH}}"
+        + f"{'Recall@20':>11}{'NDCG@20':>9}" * len(SLICES)
+        + f"{'tried':>7}{'seconds':>10}",
     ]
     for name in dict.fromkeys(row["matcher"] for row in report["rows"]):
         mine = {row["slice"]: row for row in report["rows"] if row["matcher"] == name}
         cells = "".join(_cell(mine.get(part), METRICS[0], 11) + _cell(mine.get(part), METRICS[1], 9) for part in SLICES)
-        lines.append(f"{name:<12}{cells}{report['tried'][name]:>7}{next(iter(mine.values()))['seconds']:>10.1f}")
+        lines.append(
+            f"{name:<{NAME_WIDTH}}{cells}{report['tried'][name]:>7}{next(iter(mine.values()))['seconds']:>10.1f}"
+        )
     if len(report["seeds"]) > 1:
         lines += ["", f"least and most over the seeds {', '.join(map(str, report['seeds']))}"]
         lines += [_spread_line(name, parts) for name, parts in report["spread"].items()]
@@ -277,7 +325,9 @@ def as_text(report: dict[str, Any]) -> str:
 
 def _spread_line(name: str, parts: dict[str, Any]) -> str:
     cells = [parts.get(part, {}).get(METRICS[0]) for part in SLICES]
-    return f"{name:<12}" + "".join((f"{c['least']:.4f} to {c['most']:.4f}" if c else "n/a").rjust(20) for c in cells)
+    return f"{name:<{NAME_WIDTH}}" + "".join(
+        (f"{c['least']:.4f} to {c['most']:.4f}" if c else "n/a").rjust(20) for c in cells
+    )
 
 
 def _cell(row: dict[str, Any] | None, metric: str, width: int) -> str:

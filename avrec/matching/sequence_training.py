@@ -171,13 +171,14 @@ class SequenceLearner(Learner):
         people, item = tf.boolean_mask(said, asked), tf.boolean_mask(after, asked)
         liked = tf.gather(self.liked, tf.boolean_mask(tf.repeat(owner[:, None], tf.shape(after)[1], 1), asked))
         others = tf.where(liked == item[:, None], self.n_items, liked)
-        if self.params.loss == "full_softmax":
+        full = self.params.loss == "full_softmax"
+        if full:
             candidates, target, log_q = tf.range(self.n_items), item, None
         else:
             candidates, target = tf.unique(item)
             log_q = tf.gather(self.log_q, candidates)
             vectors, bias = tf.gather(vectors, candidates), tf.gather(bias, candidates)
-        logits = retrieval_logits(people, vectors, bias, candidates, target, others, self.n_items,
+        logits = retrieval_logits(people, vectors, bias, None if full else candidates, target, others, self.n_items,
                                   self.params.temperature, log_q, self.params.precision)  # fmt: skip
         return logits, target, candidates, others
 

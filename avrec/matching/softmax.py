@@ -19,7 +19,8 @@ def retrieval_logits(
         users: Unit vectors `[b, dim]`.
         items: Unit vectors of the candidates `[c, dim]`.
         bias: Of the candidates `[c]`.
-        candidates: Item index of each candidate `[c]` int32; an item may be there more than once.
+        candidates: Item index of each candidate `[c]` int32; an item may be there more than once. None: every item
+            is one, in order, which costs a good part of the time less.
         target: Position of the right answer among the candidates `[b]` int32.
         liked: Other liked items of each person `[b, l]` int32, filled up with `n_items`.
         n_items: Size of the catalogue.
@@ -31,6 +32,8 @@ def retrieval_logits(
     logits = products(users, items, precision) / temperature + bias[None, :]
     if log_q is not None:
         logits -= log_q[None, :]
+    if candidates is None:
+        return known_from(logits, liked, tf.cast(liked < n_items, tf.float32))
     return tf.where(accidental_hits(candidates, target, liked, n_items), LOWEST, logits)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from avrec.features.progress import Progress as Shown
 from avrec.matching.base import Matcher
 from avrec.matching.checkpoints import Checkpoint
 from avrec.matching.data import Arrays, Interactions
@@ -63,6 +64,7 @@ def fit_epochs(
     params = matcher.params
     last = params.epochs if judged or matcher.best_epoch is None else matcher.best_epoch
     progress = _resumed(checkpoint, learner)
+    shown = Shown(f"{matcher.name}: epochs (fewer where it stops early)", last - len(progress.epochs))
     for number in range(len(progress.epochs) + 1, last + 1 if len(train.positives()) else 1):
         if progress.best and number - 1 - progress.best[1] >= params.patience:
             break
@@ -74,6 +76,7 @@ def fit_epochs(
             value = figures[f"ndcg@{SELECT_K}"]
             if progress.best is None or value > progress.best[0]:
                 progress.best = value, number, _flat(matcher, learned)
+        shown.advance(1)
         if checkpoint.due():
             _keep(checkpoint, learner, progress)
     _finish(matcher, learner, learned, progress)

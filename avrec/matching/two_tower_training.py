@@ -52,7 +52,7 @@ class TowerLearner(Learner):
             every = tf.range(self.n_items)
             vectors, bias = self.items.of(every, seed)
             people = self.users(tf.gather(vectors, history), known)
-            logits = retrieval_logits(people, vectors, bias, every, item, others, self.n_items,
+            logits = retrieval_logits(people, vectors, bias, None, item, others, self.n_items,
                                       self.params.temperature, precision=self.params.precision)  # fmt: skip
             return logits, item
         needed, (history, asked, harder) = _compact(history, item, hard)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from avrec.errors import DataError
-from avrec.evaluation.benchmark import Entry, against, folds, run_benchmark
+from avrec.evaluation.benchmark import Entry, against, chosen_matchers, folds, run_benchmark
 from avrec.evaluation.chance import Chance
 from avrec.evaluation.public import load_movielens, load_tiktok
 from avrec.matching.data import Histories
-from avrec.matching.registry import MATCHERS
+from avrec.matching.fusion import FUSIONS
+from avrec.matching.registry import MATCHERS, SINGLE
+from avrec.params import load_params
 
 FAST = "matching:\n  two_tower: {enabled: false, epochs: 1}\n  ease: {l2: 20.0}\n"
 QUICK = ("popularity", "content", "ease")
@@ -65,10 +67,16 @@ def test_one_table_and_the_same_as_json(tiktok: Path, capsys: pytest.CaptureFixt
 
 
 def test_every_matcher_has_a_row_and_the_hybrid_is_made_of_the_enabled(tiktok: Path) -> None:
-    report = run_benchmark("tiktok", tiktok)
-    assert {row["matcher"] for row in report["rows"]} == {"random", *MATCHERS}
-    assert "two_tower" not in report["settings"]["hybrid"][0]["members"]
-    assert {"content", "ease", "popularity"} <= set(report["settings"]["hybrid"][0]["members"])
+    rows, blended = chosen_matchers(load_params().matching, None)
+    fusions = {f"two_tower/{layer}" for layer in FUSIONS if layer != "gated"}  # gated is that of two_tower itself
+    assert {*rows} == {*SINGLE, *fusions}
+    assert "two_tower" not in blended  # switched off
+    assert {"content", "ease", "popularity"} <= set(blended) < set(SINGLE)
+    report = run_benchmark("tiktok", tiktok, matchers=[*SINGLE, "two_tower/concat"])
+    assert {row["matcher"] for row in report["rows"]} == {"random", *MATCHERS, "two_tower/concat"}
+    assert report["settings"]["two_tower"][0]["fusion"] == "gated"
+    assert report["settings"]["two_tower/concat"][0]["fusion"] == "concat"
+    assert report["settings"]["hybrid"][0]["members"] == sorted(SINGLE)
 
 
 def test_several_seeds_tell_their_spread_beside_the_rows_of_the_first(

@@ -36,6 +36,25 @@ def test_without_half_life_it_counts(world: World) -> None:
     np.testing.assert_array_equal(matcher.score(Histories.of([[]]))[0, :4], [2, 1, 0, 0])
 
 
+def test_the_half_life_is_the_one_that_validation_prefers(world: World) -> None:
+    """Item 5 was liked often long ago, item 6 a few times lately; which of them is liked next decides."""
+    days, items = np.r_[np.zeros(6), np.full(3, 100.0)], np.r_[np.full(6, 5), np.full(3, 6)]
+    rows = np.arange(9)
+
+    def part(user: np.ndarray, item: np.ndarray, day: np.ndarray) -> Interactions:
+        when = (10**9 + day * DAY).astype(np.int64)
+        n, names = len(user), tuple(f"u{i}" for i in range(20))
+        return Interactions(user.astype(np.int32), item.astype(np.int32), when, np.ones(n, np.int8),
+                            np.ones(n, np.float32), names)  # fmt: skip
+
+    train = part(rows, items, days)
+    for wanted in (6, 5):
+        matcher = Popularity(PopularityParams(half_life_days=50 if wanted == 5 else None))
+        report = matcher.fit(world.catalog, train, part(rows + 10, np.full(9, wanted), np.full(9, 101.0)))
+        assert int(matcher.score(Histories.of([[]]))[0].argmax()) == wanted
+        assert len(report.trials) == 9
+
+
 def test_what_nobody_likes_is_not_called_popular(world: World) -> None:
     matcher = Popularity(PopularityParams())
     matcher.fit(world.catalog, small(world))

@@ -47,6 +47,19 @@ def test_accidental_hits_have_no_part_in_the_softmax() -> None:
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-6)
 
 
+def test_naming_no_candidates_is_naming_all() -> None:
+    rng = np.random.default_rng(0)
+    users, items = (tf.constant(rng.normal(size=(n, 3)).astype(np.float32)) for n in (2, 6))
+    target, others = tf.constant([4, 0]), tf.constant([[1, 5, 6], [6, 6, 6]])
+    losses = []
+    for candidates in (tf.range(6), None):
+        logits = retrieval_logits(users, items, tf.zeros(6), candidates, target, others, 6, 0.5)
+        shares = tf.nn.softmax(logits).numpy()
+        assert shares[0, [1, 5]].tolist() == [0.0, 0.0]
+        losses.append(float(retrieval_loss(logits, target, tf.ones(2))))
+    assert losses[0] == losses[1]
+
+
 def test_filling_of_short_histories_hits_nothing() -> None:
     hits = accidental_hits(tf.constant([0, 1]), tf.constant([0]), tf.constant([[2, 2]]), 2)
     assert not hits.numpy().any()
