@@ -257,11 +257,35 @@ def recommend(
     history: Annotated[str | None, typer.Option(help="Item ids, oldest first: ID,ID,...")] = None,
     k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
+    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Not this item; as often as needed.")] = None,
+    max_unsafe: Annotated[float | None, typer.Option(help="Highest probability of unsafe pictures, 0 to 1.")] = None,
+    at: Annotated[str | None, typer.Option(help="What was available at this instant; by default now.")] = None,
+    diversity: Annotated[float | None, typer.Option(help="0: by score alone, 1: by likeness alone.")] = None,
+    max_per_category: Annotated[int | None, typer.Option(help="Items of one category, at most.")] = None,
+    segment: Annotated[str | None, typer.Option(help="Of somebody unknown: country=DE, language=en, ...")] = None,
 ) -> None:
-    """Recommend for a person or for a history, now."""
-    from avrec.serving.local import print_recommendations
+    """Recommend for a person or for a history, now; what is not asked is as the version's parameters have it."""
+    from avrec.serving.local import asked_of, print_recommendations
 
-    print_recommendations(user, history.split(",") if history else None, k, version)
+    filters = {"media_types": media_type, "categories": category, "languages": language, "exclude": exclude}
+    asked = asked_of(segment, diversity, max_per_category, **filters, max_unsafe=max_unsafe, at=at)
+    print_recommendations(user, history.split(",") if history else None, k, version, asked)
+
+
+@app.command()
+def similar(
+    item: Annotated[str, typer.Argument(help="An item of the catalogue.")],
+    k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
+    version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
+    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
+) -> None:
+    """More like this: what the model recommends to somebody who liked this item and nothing else, and why."""
+    from avrec.serving.local import asked_of, print_recommendations
+
+    print_recommendations(None, [item], k, version, asked_of(media_types=media_type))
 
 
 # Watching -------------------------------------------------------------------------------------------------------
@@ -288,6 +312,14 @@ def list_() -> None:
     from avrec.registry.commands import print_versions
 
     print_versions()
+
+
+@models.command("card")
+def card_(version: str) -> None:
+    """The model card of a version: intended use, data, training, metrics by slice, limits."""
+    from avrec.registry.commands import print_card
+
+    print_card(version)
 
 
 @models.command()

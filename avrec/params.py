@@ -384,7 +384,11 @@ class RankParams(Section):
     `candidates`: items each matcher proposes to learn from. `l2`: pull towards equal say of all matchers, about as
     strong as so many people. `new_share`: share of the first 20 places, on average over people, that is kept for items
     nobody has met; less where validation cannot bear it, more where people liked more of them.
+    `method`: blend, a weighted sum; boosting, the same and so many boosted `trees` over its `candidates`.
     """
+
+    method: Literal["blend", "boosting"] = "blend"
+    trees: Annotated[int, Field(ge=1, le=1000)] = 100
 
     candidates: Positive = 200
     l2: Annotated[float, Field(gt=0)] = 10.0
@@ -422,12 +426,22 @@ class EvaluationParams(Section):
 
 
 class RecommendParams(Section):
-    """The published lists: length, users a shard, spread."""
+    """The published lists: length, users a shard, spread, and rules (docs/lists.md).
+
+    `diversity`: 0 is the order of the scores, 1 looks at likeness alone; `spread`: mmr or dpp, how the two are traded.
+    `max_per_category`: items of one category in a list, more only where nothing else is left; null: no limit.
+    `max_unsafe`: highest probability of unsafe pictures that is listed; null: all. Items nobody judged pass.
+    `media_types`: kinds of items that are listed; empty: all.
+    """
 
     k: Positive = 20
     users_per_shard: Positive = 50_000
     block: Positive = 256
     diversity: Share = 0.0
+    spread: Literal["mmr", "dpp"] = "mmr"
+    max_per_category: Positive | None = None
+    max_unsafe: Share | None = None
+    media_types: tuple[str, ...] = ()
 
 
 class RetentionParams(Section):

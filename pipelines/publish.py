@@ -18,7 +18,7 @@ from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
 from avrec.settings import settings
 from pipelines import inside, page, recommend
-from pipelines.recommend import VALID
+from pipelines.recommend import VALID, VISUAL
 from pipelines.scratch import scratch
 from pipelines.stage import PERMANENT, SKIP, result
 
@@ -29,6 +29,7 @@ def validate(publication_id: str) -> list[str]:
     Raises:
         DataError: something does not hold; the table in force stays.
     """
+    from avrec.recommend.catalogs import unsafe_of
     from avrec.recommend.checks import validate_table
     from avrec.validation.docs import render
 
@@ -41,8 +42,12 @@ def validate(publication_id: str) -> list[str]:
     results.unlink(missing_ok=True)
     try:
         with scratch(made.data_run, "recommend-validate") as here:
+            dataset, unsafe = Dataset(here.folder / VALID), None
             here.pull([VALID.as_posix()])
-            warnings = validate_table(made, publisher.staged(made), Dataset(here.folder / VALID), results)
+            if made.recipe.max_unsafe is not None:
+                here.pull([VISUAL.as_posix()])
+                unsafe = unsafe_of(here.folder / VISUAL, dataset.table("items")["item_id"].to_pylist())
+            warnings = validate_table(made, publisher.staged(made), dataset, results, unsafe)
     finally:
         if results.is_file():
             print(f"data docs: {render(results, folder)}", flush=True)

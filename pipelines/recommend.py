@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from avrec.recommend.bundle import Bundle
 
 CHAMPION, NOBODY = "champion", ""
-BUNDLE, VALID = ARTIFACTS / "bundle", DATA / "valid"
+BUNDLE, VALID, VISUAL = ARTIFACTS / "bundle", DATA / "valid", DATA / "features" / "visual"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def plan(
         users = count_users(Dataset(VALID), run_date)
         version = lockfile.hashes(lockfile.read(here.folder)["validate"])[VALID.as_posix()]
     wanted = Plan(
-        recipe=Recipe(run_date, params.k, params.diversity),
+        recipe=recipe_of(run_date, params),
         model_version=model.version,
         dataset_version=version,
         run_id=model.run_id,
@@ -114,6 +114,12 @@ def plan(
         generated_at=datetime.now(UTC).replace(microsecond=0),
     )
     return write_plan(Publisher.of_settings().store, wanted)
+
+
+def recipe_of(run_date: date, params: RecommendParams) -> Recipe:
+    """What the parameters of the model's run say of the lists."""
+    return Recipe(run_date, params.k, params.diversity, params.media_types, params.spread, params.max_per_category,
+                  params.max_unsafe)  # fmt: skip
 
 
 def champion_at(until: datetime) -> str | None:
@@ -192,12 +198,14 @@ def inputs(made: Plan, checkout: Path) -> Iterator[tuple[Bundle, Dataset]]:
 def newer(bundle: Bundle, folder: Path) -> tuple[Bundle, Dataset]:
     """The bundle over the catalogue of a later run, which is restored in `folder`."""
     from avrec.features.base import read_features
+    from avrec.recommend.catalogs import unsafe_of
 
     dataset = Dataset(folder / VALID)
     items = dataset.table("items")
     ids = items["item_id"].to_pylist()
     features = {name: read_features(folder / "data" / "features" / name, name, ids) for name in bundle.catalog.features}
-    return bundle.with_catalog(items, features), dataset
+    unsafe = unsafe_of(folder / VISUAL, ids)
+    return bundle.with_catalog(items, features, unsafe), dataset
 
 
 def _recommend_params(folder: Path) -> RecommendParams:

@@ -13,10 +13,15 @@ from avrec.features.opinions import apply_opinions
 from avrec.matching.data import Histories, Interactions
 from avrec.matching.loading import load_catalog, load_interactions
 from avrec.matching.registry import MATCHERS
-from avrec.matching.training import refit
+from avrec.matching.training import refit, saved_ranker
 from avrec.params import Params
 from avrec.recommend.bundle import write_bundle
+from avrec.recommend.catalogs import unsafe_of
+from avrec.recommend.segments import segments_of
 from pipelines.stage import ARTIFACTS, DATA, fresh, run
+
+LISTS = ("diversity", "spread", "max_per_category", "max_unsafe", "media_types")
+"""What the served model keeps of section `recommend`: the rules that its lists obey where nobody asks otherwise."""
 
 
 def work(params: Params) -> None:
@@ -25,7 +30,9 @@ def work(params: Params) -> None:
     opinions = pq.read_table(DATA / "split" / "opinions.parquet")
     read = apply_opinions(valid.table("interactions"), opinions, params.split.opinions)
     interactions = load_interactions(read, catalog)
-    matchers = refit(params.matching, catalog, interactions, training_reports())
+    ranker = saved_ranker(ARTIFACTS / "models" / "hybrid")
+    matchers = refit(params.matching, catalog, interactions, training_reports(), ranker)
+    said = params.recommend.model_dump(mode="json")
     everyone = np.arange(interactions.n_users, dtype=np.int32)
     write_bundle(
         fresh(ARTIFACTS / "bundle"),
@@ -36,11 +43,14 @@ def work(params: Params) -> None:
         histories=Histories.from_interactions(interactions, everyone),
         user_ids=interactions.user_ids,
         search=DATA / "signals" / "search",
+        segments=segments_of(valid.table("users"), interactions, len(catalog)),
+        unsafe=unsafe_of(DATA / "features" / "visual", catalog.item_ids),
         info={
             **_period(interactions),
             "settings": {name: matcher.settings() for name, matcher in matchers.items()},
             "dataset": {"source": valid.meta.source, "synthetic": valid.meta.synthetic, "as_of": valid.meta.as_of},
             "k": params.recommend.k,
+            "lists": {name: said[name] for name in LISTS},
         },
     )
 

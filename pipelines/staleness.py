@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avrec.errors import AvrecError
 from avrec.params import load_params
-from pipelines.stage import DATA
+from pipelines.stage import ARTIFACTS, DATA
 
 
 def main(arguments: list[str]) -> int:
@@ -31,11 +31,13 @@ def main(arguments: list[str]) -> int:
 def run(given: argparse.Namespace) -> int:
     from avrec.evaluation.protocol import TestSet
     from avrec.evaluation.staleness import AGES, markdown, staleness
+    from avrec.matching.training import saved_ranker
     from pipelines.refit import training_reports
 
     params = load_params()
     on = TestSet.read(DATA / "valid", DATA / "split", DATA / "features")
-    found = staleness(on, params.matching, training_reports(), params.evaluation, given.days or AGES)
+    found = staleness(on, params.matching, training_reports(), params.evaluation, given.days or AGES,
+                      saved_ranker(ARTIFACTS / "models" / "hybrid"))  # fmt: skip
     print(markdown(found, f"ndcg@{params.evaluation.primary_k}"), flush=True)
     if given.json:
         given.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n", encoding="utf-8")

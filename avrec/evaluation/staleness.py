@@ -13,6 +13,7 @@ from avrec.errors import DataError
 from avrec.evaluation.evaluate import evaluate_matcher
 from avrec.evaluation.protocol import TestSet
 from avrec.matching.loading import concat
+from avrec.matching.reranking import Ranker
 from avrec.matching.training import TwinReport, refit
 from avrec.params import EvaluationParams, MatchingParams
 
@@ -40,7 +41,7 @@ class Age:
 
 
 def staleness(on: TestSet, matching: MatchingParams, reports: dict[str, TwinReport], evaluation: EvaluationParams,
-              ages: Sequence[int] = AGES) -> list[Age]:  # fmt: skip
+              ages: Sequence[int] = AGES, ranker: Ranker | None = None) -> list[Age]:  # fmt: skip
     """Fits every enabled matcher once an age and measures all of them on one test.
 
     Args:
@@ -49,6 +50,7 @@ def staleness(on: TestSet, matching: MatchingParams, reports: dict[str, TwinRepo
         reports: What training said of each matcher: settings are not chosen again.
         evaluation: Section `evaluation`; its primary metric is reported.
         ages: Days between the end of the training data and the test.
+        ranker: The boosted trees of the run's hybrid, where it has some.
 
     Raises:
         DataError: the data set has no time, or an age leaves nothing to learn from.
@@ -63,7 +65,7 @@ def staleness(on: TestSet, matching: MatchingParams, reports: dict[str, TwinRepo
         learned = known.where(known.timestamp < begins - days * DAY_S)
         if not len(learned.positives()):
             raise DataError(f"staleness: no like is older than {days} days before the test of {begins_at(begins)}.")
-        for name, matcher in refit(matching, on.catalog, learned, reports).items():
+        for name, matcher in refit(matching, on.catalog, learned, reports, ranker).items():
             result = evaluate_matcher(matcher, on.histories, slices, [k], on.yardstick, k)
             values = {part: one.values[f"ndcg@{k}"] for part, one in result.items()}
             found.append(Age(name, days, len(learned), len(on.histories), values))

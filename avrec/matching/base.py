@@ -20,12 +20,14 @@ BLOCK = 256
 
 REASON_KINDS = (
     "watched", "taste", "picture", "sound", "text", "popular", "fresh", "none", "creator", "category", "tag", "path",
+    "segment",
 )  # fmt: skip
 """What may speak for an item. `watched`: people who liked the named item like this one; `taste`: it lies close to the
 person's learned taste, to which the named item contributed most; `picture`, `sound`, `text`: it looks, sounds or
 reads like the named item; `creator`, `category`, `tag`: it shares them with the named item; `path`: several such steps
-lead there from the named item; `popular`, `fresh`: what they say; `none`: nothing spoke for it, the list needed
-filling. Matchers keep their places in this tuple: new kinds come at its end."""
+lead there from the named item; `segment`: people of the same segment like it more than others; `popular`, `fresh`: what
+they say; `none`: nothing spoke for it, the list needed filling. Matchers keep their places in this tuple: new kinds
+come at its end."""
 
 MODALITY_REASONS = {"visual": "picture", "audio": "sound", "text": "text"}
 

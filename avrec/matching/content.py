@@ -131,12 +131,25 @@ class Content(Matcher):
             names, values = list(parts), np.stack(list(parts.values()))  # [modality, liked, k]
             best = values.sum(axis=1).argmax(axis=0)
             columns = np.arange(items.shape[1])
-            cause = values[best, :, columns].argmax(axis=1)
-            speaks = values[best, cause, columns] > 0
+            drops = self._drops(liked, items[row])
+            cause = np.where(values[best, :, columns].T > 0, drops, -np.inf).argmax(axis=0)
+            speaks = (values[best, cause, columns] > 0) & (drops[cause, columns] > 0)
             kinds = np.array([REASON_KINDS.index(MODALITY_REASONS[name]) for name in names], np.int8)
             reasons.kind[row, speaks] = kinds[best][speaks]
             reasons.item[row, speaks] = liked[cause][speaks]
         return reasons
+
+    def _drops(self, liked: npt.NDArray[Any], items: npt.NDArray[Any]) -> Floats:
+        """How far each score falls without each liked item `[liked, k]`: the profile turns when one leaves it."""
+        parts = [(self.weights[name], self.units[name][liked], self.units[name][items].T) for name in self.units]
+        total = np.zeros((len(liked), len(items)), np.float32)
+        for weight, mine, theirs in parts:
+            total += weight * _left_out(mine, mine @ theirs)
+        if FUSED in self.blocks:
+            mine = np.concatenate([self.share[liked, None] * units for _, units, _ in parts], axis=1)
+            theirs = np.concatenate([self.share[items] * units for _, _, units in parts])
+            total += self.weights[FUSED] * _left_out(mine, mine @ theirs)
+        return total
 
     def _contributions(self, liked: npt.NDArray[Any], items: npt.NDArray[Any]) -> dict[str, Floats]:
         """By modality, how much each liked item adds to each score `[liked, k]`; `fused` is shared out exactly."""
@@ -193,6 +206,15 @@ def _whitening(features: Features, trained: Mask) -> Floats:
 def _known(features: Features, trained: Mask) -> npt.NDArray[np.float64]:
     rows = features.present & trained
     return features.normalised()[rows if rows.any() else features.present].astype(np.float64)
+
+
+def _left_out(liked: Floats, products: Floats) -> Floats:
+    """Cosine with the sum of `liked` `[n, dim]` less that without each of them, `[n, k]`, from their `products`."""
+    whole = liked.sum(axis=0)
+    lengths = np.linalg.norm(whole - liked, axis=1, keepdims=True)
+    without = (products.sum(axis=0) - products) / np.maximum(lengths, TINY)
+    found: Floats = products.sum(axis=0) / max(float(np.linalg.norm(whole)), TINY) - without
+    return found
 
 
 def _unit_rows(vectors: Floats) -> Floats:

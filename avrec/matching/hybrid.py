@@ -15,6 +15,7 @@ from avrec.matching.blending import Doubles
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
 from avrec.matching.exposure import sample_people
 from avrec.matching.hybrid_learning import keep_share, learn
+from avrec.matching.reranking import TRAITS, Ranker
 from avrec.matching.selection import quality, selection_set
 from avrec.params import RankParams
 
@@ -42,18 +43,21 @@ class Hybrid(Matcher):
     them. An offset gives new items their share of the lists (`avrec.matching.exposure`). How all this is learned is in
     `avrec.matching.hybrid_learning`.
 
+    With `method: boosting` trees look at the best known items of the sum again (`avrec.matching.reranking`).
+
     Args:
         params: Section `matching.rank`.
         members: Fitted matchers by name.
         seed: Of the sampled candidates.
         frozen: Settings an earlier fit reported; its weights are used as they are.
+        ranker: The trees of that fit, where it had some.
     """
 
     name: ClassVar[str] = "hybrid"
     uses_features: ClassVar[bool] = True
 
     def __init__(self, params: RankParams, members: Mapping[str, Matcher], seed: int = 7,
-                 frozen: dict[str, Any] | None = None) -> None:  # fmt: skip
+                 frozen: dict[str, Any] | None = None, ranker: Ranker | None = None) -> None:  # fmt: skip
         if not members:
             raise DataError("hybrid: no matcher is enabled; switch one on in params.yaml under matching.")
         self.members = dict(sorted(members.items()))
@@ -62,6 +66,11 @@ class Hybrid(Matcher):
         self.share: float = frozen["share"] if frozen else params.new_share
         if frozen and sorted(self.members) != frozen["members"]:
             raise DataError(f"hybrid: its weights are for {frozen['members']}, the members are {list(self.members)}.")
+        if frozen and frozen.get("ranker") and ranker is None:
+            raise DataError(
+                "hybrid: it was evaluated with boosted trees, and they are not given; run `dvc repro rank`."
+            )
+        self.ranker = ranker
 
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
         self.catalog = catalog
@@ -85,7 +94,7 @@ class Hybrid(Matcher):
         """Figures on validation where nobody is judged by weights that saw them: fit on one half, judge the other."""
         from avrec.matching.loading import validation_halves
 
-        final, halves = (self.weights, self.share), validation_halves(validation, self.seed + 1)
+        final, halves = (self.weights, self.share, self.ranker), validation_halves(validation, self.seed + 1)
         figures, counts = [], []
         for half, other in (halves, halves[::-1]):
             learnt, judged = selection_set(train, half), selection_set(train, other)
@@ -93,7 +102,7 @@ class Hybrid(Matcher):
                 learn(self, learnt)
                 figures.append(quality(self.score, judged))
                 counts.append(len(judged.truth))
-        self.weights, self.share = final
+        self.weights, self.share, self.ranker = final
         return {name: float(np.average([f[name] for f in figures], weights=counts)) for name in (figures or [{}])[0]}
 
     @property
@@ -152,19 +161,34 @@ class Hybrid(Matcher):
             total += np.float32(self.weights["new"][column]) * values
         return total
 
-    def _score(self, histories: Histories) -> Floats:
-        total = np.zeros((len(histories), len(self.warm)), np.float32)
+    @property
+    def width(self) -> int:
+        """Columns that a ranker looks at."""
+        return len(self._columns) + 1 + len(TRAITS)
+
+    def weighted(self, values: list[Floats]) -> Floats:
+        """Weighted sum `[n, n_items]` of the columns."""
+        total = np.zeros(values[0].shape, np.float32)
         total += np.where(self.warm, 0.0, self.weights["new"]["offset"]).astype(np.float32)
-        for column, values in zip(self._columns, self.values(histories), strict=True):
-            total += self._column_weights(column) * values
+        for column, each in zip(self._columns, values, strict=True):
+            total += self._column_weights(column) * each
         return total
 
+    def _score(self, histories: Histories) -> Floats:
+        values = self.values(histories)
+        total = self.weighted(values)
+        return total if self.ranker is None else self.ranker.apply(self, histories, values, total)
+
+    def _parts(self, histories: Histories, items: Longs) -> dict[str, Floats]:
+        """What each column adds to the scores of `items` `[n, k]`."""
+        rows, values = np.arange(len(items))[:, None], self.values(histories)
+        weights = [self._column_weights(column)[items] for column in self._columns]
+        if self.ranker is None:
+            return {c: w * v[rows, items] for c, w, v in zip(self._columns, weights, values, strict=True)}
+        return self.ranker.parts(self, histories, values, items, dict(zip(self._columns, weights, strict=True)))
+
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
-        rows = np.arange(len(items))[:, None]
-        parts = {
-            column: self._column_weights(column)[items] * values[rows, items]
-            for column, values in zip(self._columns, self.values(histories), strict=True)
-        }
+        parts = self._parts(histories, items)
         # What is popular lately and what has always been are one reason; to be less liked than most is none.
         parts["popular"] = parts["popular"] + parts.pop("popularity", np.float32(0.0))
         causes = {name: self.members[name]._explain(histories, items) for name in self.members if name in parts}
@@ -181,7 +205,8 @@ class Hybrid(Matcher):
     # Saving -----------------------------------------------------------------------------------------------------------
 
     def _state(self) -> Arrays:
-        return {"item_ids": id_array(self._require_fitted()), "popular": self.popular, "warm": self.warm}
+        trees = self.ranker.state() if self.ranker else {}
+        return {"item_ids": id_array(self._require_fitted()), "popular": self.popular, "warm": self.warm, **trees}
 
     def _load_from(self, folder: Path, settings: dict[str, Any], catalog: Catalog) -> None:
         """Members are saved beside the hybrid; those of its twin are their twins where they have one."""
@@ -191,6 +216,8 @@ class Hybrid(Matcher):
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
         self.params, self.seed = RankParams(**settings["params"]), settings["seed"]
         self.weights, self.share, self.now = settings["weights"], settings["share"], settings["now"]
+        said = settings.get("ranker")
+        self.ranker = Ranker.restored(state, said) if said else None
         known = positions(state["item_ids"], catalog, self.name)
         self.popular, self.warm = np.zeros(len(catalog), np.float32), np.zeros(len(catalog), bool)
         self.popular[known], self.warm[known] = state["popular"], state["warm"]
@@ -201,6 +228,7 @@ class Hybrid(Matcher):
             "members": list(self.members), "weights": deepcopy(self.weights), "share": self.share, "now": self.now,
             "seed": self.seed,
             "params": self.params.model_dump(mode="json"),
+            **({"ranker": self.ranker.settings()} if self.ranker else {}),
         }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from avrec.matching.blending import Doubles, collect, equal_say, fit_blend
 from avrec.matching.data import Floats, Histories, Ints, Mask
 from avrec.matching.exposure import DEPTH, entry_levels, offset_for, share_at
 from avrec.matching.loading import EvaluationSet
+from avrec.matching.reranking import learn_ranker
 from avrec.matching.selection import SELECT_K, ranks, recall, restricted
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ TINY = 1e-6
 
 def learn(hybrid: Hybrid, judged: EvaluationSet) -> list[dict[str, float]]:
     """Sets the weights of a hybrid, and the share of the lists that new items get. Returns the shares tried."""
-    members = list(hybrid.members.values())
+    members, hybrid.ranker = list(hybrid.members.values()), None
     known = weigh(hybrid, restricted(judged, hybrid.warm), hybrid.warm, [True] * len(members))
     hybrid.weights = hybrid.named(known, weights_of_new(hybrid, judged))
+    if hybrid.params.method == "boosting":
+        hybrid.ranker = learn_ranker(hybrid, restricted(judged, hybrid.warm))
     levels = entries(hybrid)
     offset, trials = bearable_offset(hybrid, judged, levels)
     if not hybrid.warm.all():

@@ -11,11 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avrec.matching.base import Matcher, twin_catalog
+import numpy as np
+
+from avrec.matching.base import Matcher, read_settings, twin_catalog
 from avrec.matching.data import Catalog, Interactions
 from avrec.matching.hybrid import TWIN, Hybrid
 from avrec.matching.loading import Split, validation_halves
 from avrec.matching.registry import SINGLE, build, is_disabled, load_matcher
+from avrec.matching.reranking import Ranker
 from avrec.matching.selection import validation_quality
 from avrec.params import MatchingParams
 
@@ -73,9 +76,19 @@ def _blend(
     return hybrid, {**asdict(report), "val": hybrid.cross_fitted(split.train, learn)}
 
 
+def saved_ranker(folder: Path) -> Ranker | None:
+    """The boosted trees of the hybrid saved in `folder`; None where it has none."""
+    said = read_settings(folder)["settings"].get("ranker")
+    if not said:
+        return None
+    with np.load(folder / "state.npz", allow_pickle=False) as arrays:
+        return Ranker.restored(dict(arrays), said)
+
+
 def refit(
-    params: MatchingParams, catalog: Catalog, interactions: Interactions, reports: dict[str, TwinReport]
-) -> dict[str, Matcher]:
+    params: MatchingParams, catalog: Catalog, interactions: Interactions, reports: dict[str, TwinReport],
+    ranker: Ranker | None = None,
+) -> dict[str, Matcher]:  # fmt: skip
     """Fits every matcher on all interactions, with the settings that were evaluated.
 
     Args:
@@ -83,12 +96,13 @@ def refit(
         catalog: All items.
         interactions: All of them, what was held out included.
         reports: What training said of each matcher, the hybrid included; those switched off are left out.
+        ranker: Of `saved_ranker`, where the hybrid was evaluated with one.
     """
     frozen = {name: report["settings"] for name, report in reports.items() if not report.get("disabled")}
     blend = frozen.pop(Hybrid.name)
     matchers = {name: build(name, params, settings) for name, settings in sorted(frozen.items())}
     for matcher in matchers.values():
         matcher.fit(catalog, interactions)
-    hybrid = Hybrid(params.rank, matchers, params.seed, frozen=blend)
+    hybrid = Hybrid(params.rank, matchers, params.seed, frozen=blend, ranker=ranker)
     hybrid.fit(catalog, interactions)
     return {**matchers, Hybrid.name: hybrid}

@@ -74,7 +74,7 @@ def table_health(
     counts: Counter[str] = Counter()
     people, heads = 0, []
     for part in parts:
-        own = part.filter(pc.not_equal(part["user_id"], DEFAULT_USER))
+        own = part.filter(pc.invert(pc.starts_with(part["user_id"], DEFAULT_USER)))
         for pair in pc.value_counts(own["item_id"].combine_chunks()).to_pylist():
             counts[pair["values"]] += pair["counts"]
         people += len(pc.unique(own["user_id"]))

@@ -21,20 +21,22 @@ import pyarrow.parquet as pq
 from avrec.datasets.dataset import write_table
 from avrec.errors import DataError
 from avrec.features.base import Features
-from avrec.matching.base import BLOCK, Matcher, Reasons, mask_scores, save_arrays, top_k
+from avrec.matching.base import BLOCK, Matcher, Reasons, mask_scores, save_arrays
 from avrec.matching.data import Catalog, Floats, Histories, Ints, Longs, Mask
 from avrec.matching.loading import catalog_of
 from avrec.matching.registry import load_matcher
-from avrec.recommend.catalogs import extend_features, extend_items
-from avrec.recommend.diversity import spread
+from avrec.matching.spreading import Likeness, ListRules, arrange
+from avrec.recommend.catalogs import extend_features, extend_items, extend_unsafe
 from avrec.recommend.filters import ItemFilter, allowed_items
+from avrec.recommend.segments import Segments, explained, nobody
 from avrec.schema import ITEMS
 
 FORMAT = 1
 INFO = "bundle.json"
+UNSAFE, SEGMENTS = "unsafe.npz", "segments.npz"
 
-_CANDIDATES = 4
-"""How many times the length of a list diversity chooses from."""
+BY_SCORE = ListRules()
+"""Lists in the order of the scores."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Bundle:
         matchers: By name; `info["serve"]` is the one that makes the lists.
         histories: Everybody's history at the end of the training, a row a person.
         user_ids: Whose row it is.
+        unsafe: Probability of unsafe pictures of each item `[n_items]`; NaN where nobody judged.
+        segments: What people of a segment like more than others.
 
     Example:
         ```python
@@ -83,6 +87,8 @@ class Bundle:
     matchers: Mapping[str, Matcher]
     histories: Histories
     user_ids: tuple[str, ...]
+    unsafe: Floats
+    segments: Segments
 
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
@@ -98,7 +104,9 @@ class Bundle:
         with np.load(folder / "histories.npz", allow_pickle=False) as arrays:
             user_ids = tuple(arrays["user_ids"].tolist())
             histories = Histories(*(arrays[name] for name in _HISTORY))
-        return cls(folder, info, items, catalog, _load_matchers(folder, info, catalog), histories, user_ids)
+        matchers = _load_matchers(folder, info, catalog)
+        unsafe, segments = _read_unsafe(folder, len(catalog)), _read_segments(folder, len(catalog))
+        return cls(folder, info, items, catalog, matchers, histories, user_ids, unsafe, segments)
 
     @property
     def model(self) -> Matcher:
@@ -115,7 +123,7 @@ class Bundle:
         return {user: row for row, user in enumerate(self.user_ids)}
 
     def recommend(self, histories: Histories, k: int, allowed: Mask | None = None, fast: bool = False,
-                  diversity: float = 0.0, reasons: bool = True) -> Lists:  # fmt: skip
+                  rules: ListRules = BY_SCORE, reasons: bool = True) -> Lists:  # fmt: skip
         """The best `k` items a row, everything seen left out.
 
         Args:
@@ -124,13 +132,13 @@ class Bundle:
             allowed: `[n_items]` bool, see `allowed`.
             fast: Score the rows as they are instead of in padded blocks: for one request at a time. The last bits of a
                 score may then differ from a published table's.
-            diversity: 0 is the order of the scores; above, items like those already listed move down.
+            rules: How far items like those already listed move down, and how many of a category may be listed.
             reasons: Also say why.
         """
         if k < 1:
             raise ValueError(f"k: expected at least 1, got {k}.")
         parts = [
-            self._block(histories.slice(start, min(start + BLOCK, len(histories))), k, allowed, fast, diversity)
+            self._block(histories.slice(start, min(start + BLOCK, len(histories))), k, allowed, fast, rules)
             for start in range(0, len(histories), BLOCK)
         ]
         if not parts:
@@ -139,12 +147,32 @@ class Bundle:
         why = self.model.explain(histories, items) if reasons else None
         return Lists(items, np.concatenate([part.scores for part in parts]), why)
 
-    def _block(self, histories: Histories, k: int, allowed: Mask | None, fast: bool, diversity: float) -> Lists:
+    def default_list(self, k: int, allowed: Mask | None = None, segment: str | None = None, fast: bool = False,
+                     rules: ListRules = BY_SCORE) -> Lists:  # fmt: skip
+        """The list `[1, k]` of somebody unknown.
+
+        Args:
+            k: Length.
+            allowed: `[n_items]` bool, see `allowed`.
+            segment: `COLUMN=VALUE`, what is known of the person; one the model does not know is as none.
+            fast: As for `recommend`.
+            rules: As for `recommend`.
+        """
+        stranger, lift = Histories.of([[]]), self.segments.of(segment) if segment else None
+        if lift is None:
+            return self.recommend(stranger, k, allowed, fast, rules)
+        scores = self.model.score(stranger, exact_block=not fast)
+        masked = mask_scores(scores + lift, stranger, allowed)
+        items, values = arrange(masked, k, rules, self._likeness, self.catalog.category)
+        return Lists(items, values, explained(self.model.explain(stranger, items), items, scores[0], lift))
+
+    def _block(self, histories: Histories, k: int, allowed: Mask | None, fast: bool, rules: ListRules) -> Lists:
         scores = mask_scores(self.model.score(histories, exact_block=not fast), histories, allowed)
-        items, values = top_k(scores, k if diversity == 0 else _CANDIDATES * k)
-        if diversity > 0:
-            items, values = spread(items, values, self.catalog, k, diversity)
-        return Lists(items, values, None)
+        return Lists(*arrange(scores, k, rules, self._likeness, self.catalog.category), None)
+
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return Likeness(self.catalog)
 
     def histories_of(self, user_ids: Sequence[str]) -> Histories:
         """Histories at the end of the training, in the order asked for; people it never saw have an empty one."""
@@ -171,9 +199,9 @@ class Bundle:
 
     def allowed(self, wanted: ItemFilter) -> Mask:
         """The items a filter lets through, `[n_items]` bool."""
-        return allowed_items(self.items, wanted)
+        return allowed_items(self.items, wanted, self.unsafe)
 
-    def with_catalog(self, items: pa.Table, features: Mapping[str, Features]) -> Bundle:
+    def with_catalog(self, items: pa.Table, features: Mapping[str, Features], unsafe: Floats | None = None) -> Bundle:
         """The same model over a catalogue that is newer than its training.
 
         Items of the bundle keep their index and vectors and take the newer metadata; new ones are appended.
@@ -181,11 +209,14 @@ class Bundle:
         Args:
             items: A newer table `ITEMS`.
             features: By modality, in the order of `items`.
+            unsafe: Probability of unsafe pictures in the same order, NaN where nobody judged.
         """
         merged, rows = extend_items(self.items, ITEMS.conform(items))
         catalog = catalog_of(merged, extend_features(self.catalog.features, features, rows))
         matchers = _load_matchers(self.folder, self.info, catalog)
-        return replace(self, items=merged, catalog=catalog, matchers=matchers)
+        judged = extend_unsafe(self.unsafe, unsafe, rows)
+        return replace(self, items=merged, catalog=catalog, matchers=matchers, unsafe=judged,
+                       segments=self.segments.widened(len(catalog)))  # fmt: skip
 
 
 _HISTORY = ("user", "indptr", "items", "seen_indptr", "seen_items")
@@ -202,6 +233,8 @@ def write_bundle(
     user_ids: Sequence[str],
     info: Mapping[str, Any],
     search: Path | None = None,
+    unsafe: Floats | None = None,
+    segments: Segments | None = None,
 ) -> None:
     """Writes a bundle; equal inputs give equal bytes.
 
@@ -215,6 +248,8 @@ def write_bundle(
         user_ids: Pseudonyms.
         info: `settings`, `trained_from`, `trained_through` (ISO or None), `dataset` (source, synthetic, as_of) and `k`.
         search: Folder of a search index over the same items, which goes along.
+        unsafe: Probability of unsafe pictures of each item; NaN, or None for all, where nobody judged.
+        segments: Of `avrec.recommend.segments.segments_of`; None for no default list by segment.
 
     Raises:
         DataError: `serve` is not among the matchers, or histories and user ids differ in number.
@@ -231,6 +266,10 @@ def write_bundle(
         matcher.save(folder / "matchers" / name)
     arrays: dict[str, Any] = {name: getattr(histories, name) for name in _HISTORY}
     save_arrays(folder / "histories.npz", {**arrays, "user_ids": np.array(list(user_ids), dtype=str)})
+    if unsafe is not None:
+        save_arrays(folder / UNSAFE, {"unsafe": unsafe})
+    if segments is not None:
+        save_arrays(folder / SEGMENTS, segments.state())
     if search is not None:
         shutil.copytree(search, folder / "search")
     values = {**info, "format": FORMAT, "matchers": sorted(matchers), "serve": serve}
@@ -254,6 +293,21 @@ def _read_features(folder: Path) -> dict[str, Features]:
         with np.load(path, allow_pickle=False) as arrays:
             features[path.stem] = Features(path.stem, arrays["vectors"], arrays["present"])
     return features
+
+
+def _read_unsafe(folder: Path, n_items: int) -> Floats:
+    if not (folder / UNSAFE).is_file():
+        return np.full(n_items, np.nan, np.float32)
+    with np.load(folder / UNSAFE, allow_pickle=False) as arrays:
+        judged: Floats = arrays["unsafe"]
+    return judged
+
+
+def _read_segments(folder: Path, n_items: int) -> Segments:
+    if not (folder / SEGMENTS).is_file():
+        return nobody(n_items)
+    with np.load(folder / SEGMENTS, allow_pickle=False) as arrays:
+        return Segments(tuple(arrays["names"].tolist()), arrays["lift"])
 
 
 def _load_matchers(folder: Path, info: Mapping[str, Any], catalog: Catalog) -> dict[str, Matcher]:

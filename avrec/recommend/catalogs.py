@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from avrec.errors import DataError
 from avrec.features.base import Features
-from avrec.matching.data import Longs
+from avrec.matching.data import Floats, Longs
 
 
 def seconds(instants: pa.ChunkedArray) -> Longs:
     """Whole seconds since the epoch, int64; 0 where empty."""
     micros = pc.fill_null(instants.cast(pa.int64()), 0).to_numpy()
     return np.asarray(micros // 1_000_000, dtype=np.int64)
+
+
+def unsafe_of(visual: Path, item_ids: Sequence[str]) -> Floats:
+    """Probability of unsafe pictures of each item `[n]`, NaN where nobody judged.
+
+    Args:
+        visual: Folder of the stage features for `visual`; one without signals judges nothing.
+        item_ids: Items in the order wanted.
+    """
+    path = visual / "signals.parquet"
+    judged: dict[str, float | None] = {}
+    if path.is_file():
+        table = pq.read_table(path)
+        if "safety" in table.column_names:
+            judged = dict(zip(table["item_id"].to_pylist(), table["safety"].to_pylist(), strict=True))
+    found = [judged.get(item) for item in item_ids]
+    return np.array([np.nan if value is None else value for value in found], np.float32)
+
+
+def extend_unsafe(old: Floats, new: Floats | None, rows: Longs) -> Floats:
+    """As `extend_features`: the newer judgement where there is one."""
+    found = np.full(len(rows), np.nan, np.float32)
+    found[: len(old)] = old
+    if new is not None:
+        there = rows >= 0
+        newer = np.where(there, new[np.maximum(rows, 0)], np.nan)
+        found = np.where(np.isnan(newer), found, newer).astype(np.float32)
+    return found
 
 
 def extend_items(old: pa.Table, new: pa.Table) -> tuple[pa.Table, Longs]:

@@ -17,9 +17,11 @@ import pyarrow as pa
 from avrec.datasets.dataset import Dataset
 from avrec.errors import DataError
 from avrec.matching.base import REASON_KINDS
+from avrec.matching.data import Floats
 from avrec.recommend.filters import allowed_items, end_of
 from avrec.recommend.plan import Plan
-from avrec.recommend.recipe import DEFAULT_USER
+from avrec.recommend.recipe import DEFAULT_USER, is_default
+from avrec.recommend.segments import MOST
 from avrec.validation.gx import CRITICAL, WARNING, Check, SuiteResult, Validator
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ MOST_IN_ONE_LIST = 0.95
 """Share of the lists that one item may be in before it is reported."""
 
 
-def validate_table(plan: Plan, parts: Iterable[pa.Table], dataset: Dataset, report: Path | None = None) -> list[str]:
+def validate_table(plan: Plan, parts: Iterable[pa.Table], dataset: Dataset, report: Path | None = None,
+                   unsafe: Floats | None = None) -> list[str]:  # fmt: skip
     """Checks the staged parts of a plan.
 
     Args:
@@ -38,6 +41,7 @@ def validate_table(plan: Plan, parts: Iterable[pa.Table], dataset: Dataset, repo
         parts: Its staged rows, a table a shard.
         dataset: The data set its histories come from.
         report: Where to write the results, in the form that data docs are rendered from.
+        unsafe: Probability of unsafe pictures of each item of the data set, NaN where nobody judged.
 
     Returns:
         Warnings.
@@ -46,7 +50,7 @@ def validate_table(plan: Plan, parts: Iterable[pa.Table], dataset: Dataset, repo
         DataError: something critical does not hold; names it and how often.
     """
     validator = Validator()
-    connection = _database(plan, dataset)
+    connection = _database(plan, dataset, unsafe)
     results: list[SuiteResult] = []
     listed: Counter[str] = Counter()
     users: Counter[str] = Counter()
@@ -86,7 +90,7 @@ def _row_checks(plan: Plan) -> list[Check]:
 
 
 def _table_checks(plan: Plan) -> list[Check]:
-    k, most = plan.recipe.k, plan.recipe.k * (plan.users + 1)
+    k, most = plan.recipe.k, plan.recipe.k * (plan.users + 1 + MOST)
     return [
         _is("default_lists", 1, "the default list is missing"),
         _is("users_missing", 0, "people with a history have no list, or strangers have one"),
@@ -103,11 +107,11 @@ def _is(column: str, value: Any, reason: str) -> Check:
     return Check("ExpectColumnValuesToBeInSet", {"column": column, "value_set": [value]}, reason)
 
 
-def _database(plan: Plan, dataset: Dataset) -> duckdb.DuckDBPyConnection:
+def _database(plan: Plan, dataset: Dataset, unsafe: Floats | None) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     items = dataset.table("items")
-    state = pa.table({"item_id": items["item_id"], "available": allowed_items(items, plan.recipe.filter)})
+    state = pa.table({"item_id": items["item_id"], "available": allowed_items(items, plan.recipe.filter, unsafe)})
     connection = duckdb.connect()
     connection.register("items", state)
     connection.read_parquet(str(dataset.path("interactions"))).create_view("interactions")
@@ -171,7 +175,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, plan: Plan, listed: Counter[
 
     found = connection.execute("select count(*) from items where available").fetchone()
     assert found is not None
-    people = len(users) - (DEFAULT_USER in users)
+    people = sum(not is_default(user) for user in users)
     exhausted = connection.execute(_EXHAUSTED).fetchone()
     assert exhausted is not None
     return pd.DataFrame([{

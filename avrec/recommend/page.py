@@ -27,6 +27,7 @@ _REASONS = {
     "creator": "From the creator of {item}",
     "category": "In the same category as {item}",
     "tag": "Has a tag in common with {item}",
+    "segment": "People like you like this more than others do",
     "path": "A few steps from {item}: the people who liked it, its creator, its tags",
 }
 _ALONE = {
@@ -38,6 +39,7 @@ _ALONE = {
     "creator": "From a creator you liked",
     "category": "In a category you liked",
     "tag": "Has tags you liked",
+    "segment": "People like you like this more than others do",
     "path": "A few steps from what you liked",
 }
 _STRANGERS = "Nothing is known about them: new visitors, and people whose history is not in the data."

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from avrec.matching.spreading import MMR, ListRules
 from avrec.recommend.filters import ItemFilter, end_of
 from avrec.schema import RECOMMENDATIONS
 
@@ -18,6 +19,11 @@ ROW_VALUES = ("user_id", "rank", "item_id", "score", "reason_kind", "reason_item
 """The columns that are computed; the others say where they came from."""
 
 
+def is_default(user_id: str) -> bool:
+    """Whether a list is for people the table does not know: `*` for all, `*COLUMN=VALUE` for those of a segment."""
+    return user_id.startswith(DEFAULT_USER)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that decides a table besides bundle and data.
@@ -25,17 +31,25 @@ class Recipe:
     Attributes:
         run_date: Day the lists are for: histories end with it (UTC), and its items must still be available.
         k: Length of the lists.
-        diversity: See `avrec.recommend.diversity`.
+        diversity, spread, max_per_category: See `avrec.matching.spreading.ListRules`.
         media_types: Kinds of items to list; empty: all.
+        max_unsafe: Highest probability of unsafe pictures that is listed; None: all.
     """
 
     run_date: date
     k: int
     diversity: float = 0.0
     media_types: tuple[str, ...] = ()
+    spread: str = MMR
+    max_per_category: int | None = None
+    max_unsafe: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "run_date": self.run_date.isoformat(), "media_types": list(self.media_types)}
+        # Left out where they ask nothing: what was published before there were such rules keeps its identifier.
+        idle = {name for name in ("max_per_category", "max_unsafe") if getattr(self, name) is None}
+        idle |= {"spread"} if self.spread == MMR else set()
+        values = {**asdict(self), "run_date": self.run_date.isoformat(), "media_types": list(self.media_types)}
+        return {name: value for name, value in values.items() if name not in idle}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Recipe:
@@ -44,7 +58,11 @@ class Recipe:
 
     @property
     def filter(self) -> ItemFilter:
-        return ItemFilter(at=end_of(self.run_date), media_types=self.media_types or None)
+        return ItemFilter(at=end_of(self.run_date), media_types=self.media_types or None, max_unsafe=self.max_unsafe)
+
+    @property
+    def rules(self) -> ListRules:
+        return ListRules(self.diversity, self.spread, self.max_per_category)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ def shard_rows(bundle: Bundle, dataset: Dataset, recipe: Recipe, start: int, sto
             f"no item is available on {recipe.run_date}: all are published later, withdrawn or filtered out."
         )
     if start == 0:
-        yield _rows(bundle, [DEFAULT_USER], _lists(bundle, Histories.of([[]]), recipe, allowed))
+        for name in default_users(bundle):
+            yield _default_rows(bundle, name, recipe, allowed)
     users = users_of(dataset, recipe.run_date, start, stop)
     histories = histories_on(bundle, dataset, recipe.run_date, users)
     for first in range(0, len(users), BLOCK):
@@ -103,8 +104,8 @@ def remake(bundle: Bundle, dataset: Dataset, recipe: Recipe, user_id: str) -> pa
         DataError: the person has no history on that day; their list is the default one, `*`.
     """
     allowed = _allowed(bundle, dataset, recipe)
-    if user_id == DEFAULT_USER:
-        return _rows(bundle, [user_id], _lists(bundle, Histories.of([[]]), recipe, allowed))
+    if user_id in default_users(bundle):
+        return _default_rows(bundle, user_id, recipe, allowed)
     users = users_of(dataset, recipe.run_date)
     if user_id not in users:
         raise DataError(f"user '{user_id}' has no history on {recipe.run_date}; such people get the list of '*'.")
@@ -115,8 +116,19 @@ def remake(bundle: Bundle, dataset: Dataset, recipe: Recipe, user_id: str) -> pa
     return rows.filter(pa.array([user == user_id for user in rows["user_id"].to_pylist()]))
 
 
+def default_users(bundle: Bundle) -> list[str]:
+    """Whom default lists are for: `*`, all people the table does not know; `*COLUMN=VALUE`, those of a segment."""
+    return [DEFAULT_USER, *(DEFAULT_USER + name for name in bundle.segments.names)]
+
+
+def _default_rows(bundle: Bundle, user_id: str, recipe: Recipe, allowed: Mask) -> pa.Table:
+    segment = user_id.removeprefix(DEFAULT_USER) or None
+    lists = bundle.default_list(recipe.k, allowed, segment=segment, rules=recipe.rules)
+    return _rows(bundle, [user_id], lists)
+
+
 def _lists(bundle: Bundle, histories: Histories, recipe: Recipe, allowed: Mask) -> Lists:
-    return bundle.recommend(histories, recipe.k, allowed, diversity=recipe.diversity)
+    return bundle.recommend(histories, recipe.k, allowed, rules=recipe.rules)
 
 
 def _allowed(bundle: Bundle, dataset: Dataset, recipe: Recipe) -> Mask:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from avrec.errors import RegistryError
 from avrec.platform.identity import DEMO_APPROVER, read_users, users_file
+from avrec.registry import card, leaderboard, versions
 from avrec.registry import client as server
-from avrec.registry import versions
 from avrec.registry.gate import read_report
 from avrec.registry.policy import Policy, load_policy
 from avrec.settings import settings
@@ -152,7 +152,8 @@ def comparison_address(client: MlflowClient, runs: list[str]) -> str:
 
 def _links(client: MlflowClient, version: ModelVersion, champion: ModelVersion | None) -> dict[str, str]:
     run = f"{_page(client)}/#/experiments/{server.experiment_id(client)}/runs/{version.run_id}"
-    pages = {"the run in MLflow": run, "data docs in the run": f"{run}/artifacts/data_docs"}
+    artifacts = {"model card": card.FILE, "leaderboard": leaderboard.FILE, "data docs in the run": "data_docs"}
+    pages = {"the run in MLflow": run, **{title: f"{run}/artifacts/{path}" for title, path in artifacts.items()}}
     if champion is not None and champion.run_id != version.run_id:
         pages["compare with the champion"] = comparison_address(client, [champion.run_id, version.run_id])
     return pages

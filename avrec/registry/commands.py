@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avrec.errors import RegistryError
-from avrec.registry import approval, promotion, runs, versions
+from avrec.registry import approval, card, promotion, runs, versions
 from avrec.registry import client as server
 from avrec.registry.naming import legal, slice_prefix
 from avrec.registry.policy import load_policy
@@ -51,6 +51,27 @@ def print_versions() -> None:
     for version in found:
         table.add_row(*_row(client, version))
     _console().print(table)
+    print("Model card of a version: `avrec models card VERSION`; its leaderboard is beside it in the run.")
+
+
+def print_card(name: str) -> None:
+    """Prints the model card of a version: use, data, training, metrics by slice, limits.
+
+    Raises:
+        RegistryError: no such version, or its run has no card.
+    """
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = server.connect()
+    version = versions.resolve(client, name)
+    try:
+        print(mlflow.artifacts.load_text(f"runs:/{version.run_id}/{card.FILE}"))
+    except (MlflowException, OSError) as error:
+        raise RegistryError(
+            f"version {version.version}: its run {version.run_id} holds no {card.FILE}; it was tracked by an earlier "
+            "avrec. Track its run again."
+        ) from error
 
 
 def run_of(name: str) -> str:

@@ -39,6 +39,7 @@ def points(report: Report, timings: Mapping[str, float]) -> list[Point]:
         *_ablation(report.json("artifacts/evaluation/ablation.json", {})),
         *_named("decision", _decision(report)),
         *_named("test_users", report.evaluation.get("counts")),
+        *_named("diversity", report.evaluation.get("diversity")),
         *_training(report),
         *_named("data/validation", report.json("artifacts/validation.json", {})),
         *_named("data/split", report.json("artifacts/split.json", {})),

@@ -27,18 +27,22 @@ def signature() -> ModelSignature:
     """One request a row in, one list a row out.
 
     In: `user_id` or `history` (item ids, oldest first), `k`, `filters`; all optional, a request without user and
-    history gets the default list. Rows of one call that leave out different fields say `null` for them, and give `k`
-    all or none: MLflow makes one data frame of them. `text` or `spoken` searches instead. Out: `user_id`, `known` (the
-    model has a history of this user), `items`, and for a spoken request `answer`.
+    history gets the default list, that of a `segment` (as "country=DE") where one is named. Rows of one call that leave
+    out different fields say `null` for them, and give `k` all or none: MLflow makes one data frame of them.
+    `diversity` and `max_per_category` take the place of the model's own rules; only what is available now (or at
+    `filters.at`) is listed. `text` or `spoken` searches instead. Out: `user_id`, `known` (the model has a history of
+    this user), `items`, and for a spoken request `answer`.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array, Object, Property
 
     names = Array(DataType.string)
-    filters = Object(
-        [Property(f, names, required=False) for f in ("media_types", "categories", "languages", "exclude")]
-    )
+    filters = Object([
+        *(Property(f, names, required=False) for f in ("media_types", "categories", "languages", "exclude")),
+        Property("max_unsafe", DataType.double, required=False),
+        Property("at", DataType.string, required=False),
+    ])  # fmt: skip
     item = Object([
         Property("rank", DataType.long),
         Property("item_id", DataType.string),
@@ -57,6 +61,9 @@ def signature() -> ModelSignature:
         ColSpec(filters, "filters", required=False),
         ColSpec(DataType.string, "text", required=False),
         ColSpec(DataType.string, "spoken", required=False),
+        ColSpec(DataType.double, "diversity", required=False),
+        ColSpec(DataType.long, "max_per_category", required=False),
+        ColSpec(DataType.string, "segment", required=False),
     ])  # fmt: skip
     outputs = Schema([
         ColSpec(DataType.string, "user_id", required=False),

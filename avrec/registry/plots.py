@@ -30,6 +30,7 @@ PLOTS = (
     Plot(
         "artifacts/plots/calibration.csv", "predicted", "observed", "Calibration of 'will they like it'", "calibration"
     ),
+    Plot("artifacts/plots/diversity.csv", "ild_ratio", "ndcg_ratio", "What diversity costs", "line"),
     Plot("artifacts/evaluation/projection.csv", "x", "y", "Item space, projected", "scatter"),
 )
 

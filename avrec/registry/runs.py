@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avrec.errors import RegistryError
+from avrec.registry import card, leaderboard
 from avrec.registry import client as server
+from avrec.registry.card import model_card
 from avrec.registry.describe import changed, note, run_name
 from avrec.registry.metrics import ablation_table, matcher_table, points
 from avrec.registry.model import log_model
@@ -102,7 +104,7 @@ def _fill(client: MlflowClient, run: Run, report: Report, code: CodeVersion, tim
         _log_inputs(client, run_id, report)
         _log_files(client, run_id, report)
         _log_tables(client, run_id, report)
-        _log_documents(client, run_id, report, timings)
+        _log_documents(client, run, report, timings, code)
         model_id = _log_model(client, run, report)
         _log_metrics(client, run, report, timings, model_id)
         client.set_tag(run_id, COMPLETE, "true")  # last: whatever fails before is done again
@@ -228,7 +230,13 @@ def _log_tables(client: MlflowClient, run_id: str, report: Report) -> None:
             client.log_table(run_id, table, name)
 
 
-def _log_documents(client: MlflowClient, run_id: str, report: Report, timings: Mapping[str, float]) -> None:
+def _log_documents(
+    client: MlflowClient, run: Run, report: Report, timings: Mapping[str, float], code: CodeVersion
+) -> None:
+    run_id = run.info.run_id
+    client.log_text(run_id, model_card(report, timings, code.commit), card.FILE)
+    client.log_text(run_id, leaderboard.leaderboard(report, leaderboard.earlier_runs(client, run, report)),
+                    leaderboard.FILE)  # fmt: skip
     client.log_dict(run_id, environment(), "environment.json")
     client.log_dict(run_id, dict(timings), "timings.json")
     with tempfile.TemporaryDirectory() as scratch:

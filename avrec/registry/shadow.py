@@ -20,7 +20,7 @@ from avrec.evaluation.metrics import coverage, gini
 from avrec.matching.data import Longs, Mask
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.filters import available_at, end_of
-from avrec.recommend.recipe import DEFAULT_USER, Recipe
+from avrec.recommend.recipe import Recipe, is_default
 from avrec.recommend.tables import shard_rows, users_of
 from avrec.registry import client as server
 from avrec.registry import versions
@@ -195,7 +195,7 @@ def _matrix(bundle: Bundle, dataset: Dataset, recipe: Recipe, people: Sequence[s
     for part in shard_rows(bundle, dataset, recipe, 0, PEOPLE):
         columns = (part[name].to_pylist() for name in ("user_id", "rank", "item_id"))
         for user, rank, item in zip(*columns, strict=True):
-            if user != DEFAULT_USER:
+            if not is_default(user):
                 matrix[row[user], rank - 1] = place[item]
     return matrix
 

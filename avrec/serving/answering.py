@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avrec.errors import DataError
-from avrec.matching.data import Histories
+from avrec.matching.data import Histories, Mask
+from avrec.matching.spreading import MMR, ListRules
 from avrec.recommend.bundle import Bundle, Lists
 from avrec.recommend.filters import ItemFilter
 from avrec.registry.hashing import dvc_md5
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
 DEFAULT_K, LARGEST_K = 10, 1000
 LARGEST_BATCH, LARGEST_HISTORY, LONGEST_ID = 1000, 10_000, 512
-_FIELDS = ("user_id", "history", "k", "filters", "text", "spoken")
+_FIELDS = ("user_id", "history", "k", "filters", "text", "spoken", "diversity", "max_per_category", "segment")
 _FILTERS = ("media_types", "categories", "languages", "exclude")
+_MORE_FILTERS = ("max_unsafe", "at")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Request:
         user_id: Pseudonym; None for a history, or for the default list.
         history: Item ids, oldest first; None to use what the model knows of the user.
         k: Length of the list.
-        filters: What may be listed.
+        filters: What may be listed, of what is available now.
+        segment: `COLUMN=VALUE` of the table of users, for people the model does not know.
+        diversity, max_per_category: As in `avrec.matching.spreading.ListRules`; None for those of the model.
         text: Words to search for, instead of recommending.
         spoken: A spoken request as text; the last item of `history` is what was played last.
     """
@@ -47,6 +52,9 @@ class Request:
     filters: ItemFilter
     text: str | None = None
     spoken: str | None = None
+    diversity: float | None = None
+    max_per_category: int | None = None
+    segment: str | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Request:
@@ -65,7 +73,10 @@ class Request:
         text, spoken = (_words(name, values.get(name)) for name in ("text", "spoken"))
         if text is not None and spoken is not None:
             raise DataError("text, spoken: give one of them, not both.")
-        return cls(user, history, _length(values.get("k")), _filter(values.get("filters")), text, spoken)
+        cap, strength = values.get("max_per_category"), _share("diversity", values.get("diversity"))
+        limit = _length(cap, "max_per_category") if _given(cap) else None
+        filters, segment = _filter(values.get("filters")), _words("segment", values.get("segment"))
+        return cls(user, history, _length(values.get("k")), filters, text, spoken, strength, limit, segment)
 
 
 @dataclass(frozen=True)
@@ -114,17 +125,36 @@ class Answerer:
         if request.text is not None or request.spoken is not None:
             return self._search(request)
         known = request.user_id in self.bundle.user_index
-        histories = self._history(request)
-        lists = self.bundle.recommend(histories, request.k, self.bundle.allowed(request.filters), fast=True)
+        allowed, rules = self._allowed(request), self._rules(request)
+        if known or request.history is not None:
+            lists = self.bundle.recommend(self._history(request), request.k, allowed, fast=True, rules=rules)
+        else:
+            lists = self.bundle.default_list(request.k, allowed, request.segment, fast=True, rules=rules)
         answer: dict[str, Any] = {"known": known, "items": self._items(lists)}
         return answer if request.user_id is None else {"user_id": request.user_id, **answer}
+
+    def _allowed(self, request: Request) -> Mask:
+        """What is available and asked for, within what the model's parameters let through."""
+        own, asked = self.bundle.info.get("lists", {}), request.filters
+        bounds = [bound for bound in (own.get("max_unsafe"), asked.max_unsafe) if bound is not None]
+        return self.bundle.allowed(replace(
+            asked,
+            at=asked.at or datetime.now(UTC),
+            media_types=asked.media_types or own.get("media_types") or None,
+            max_unsafe=min(bounds, default=None),
+        ))  # fmt: skip
+
+    def _rules(self, request: Request) -> ListRules:
+        own = self.bundle.info.get("lists", {})
+        diversity = own.get("diversity", 0.0) if request.diversity is None else request.diversity
+        return ListRules(diversity, own.get("spread", MMR), request.max_per_category or own.get("max_per_category"))
 
     @cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self.bundle.folder)
 
     def _search(self, request: Request) -> dict[str, Any]:
-        mask, ids = self.bundle.allowed(request.filters), self.bundle.catalog.item_ids
+        mask, ids = self._allowed(request), self.bundle.catalog.item_ids
         allowed = [item_id for item_id, listed in zip(ids, mask.tolist(), strict=True) if listed]
         if request.text is not None:
             return {"known": False, **self._searcher.by_text(request.text, request.k, allowed)}
@@ -181,25 +211,47 @@ def _strings(name: str, value: Any, most: int) -> tuple[str, ...] | None:
     return tuple(values)
 
 
-def _length(value: Any) -> int:
+def _length(value: Any, name: str = "k") -> int:
     if not _given(value):
         return DEFAULT_K
     whole = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not whole or int(value) != value or not 1 <= int(value) <= LARGEST_K:
-        raise DataError(f"k: expected a whole number from 1 to {LARGEST_K}, got {value!r:.80}.")
+        raise DataError(f"{name}: expected a whole number from 1 to {LARGEST_K}, got {value!r:.80}.")
     return int(value)
+
+
+def _share(name: str, value: Any) -> float | None:
+    if not _given(value):
+        return None
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= 1:
+        raise DataError(f"{name}: expected a number from 0 to 1, got {value!r:.80}.")
+    return float(value)
+
+
+def _instant(name: str, value: Any) -> datetime | None:
+    if not _given(value):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: expected an instant as 2026-03-01T00:00:00Z, got {value!r:.80}.") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _filter(value: Any) -> ItemFilter:
     if not _given(value):
         return ItemFilter()
     if not isinstance(value, Mapping):
-        raise DataError(f"filters: expected an object with {list(_FILTERS)}, got {value!r:.80}.")
-    unknown = [name for name in value if name not in _FILTERS]
+        raise DataError(f"filters: expected an object with {[*_FILTERS, *_MORE_FILTERS]}, got {value!r:.80}.")
+    names = [*_FILTERS, *_MORE_FILTERS]
+    unknown = [name for name in value if name not in names]
     if unknown:
-        raise DataError(f"filters: unknown names {unknown[:10]!r:.400}; expected {list(_FILTERS)}.")
+        raise DataError(f"filters: unknown names {unknown[:10]!r:.400}; expected {names}.")
     found = {name: _strings(f"filters.{name}", value.get(name), LARGEST_HISTORY) for name in _FILTERS}
     return ItemFilter(
+        at=_instant("filters.at", value.get("at")),
+        max_unsafe=_share("filters.max_unsafe", value.get("max_unsafe")),
         media_types=found["media_types"],
         categories=found["categories"],
         languages=found["languages"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from avrec.serving.answering import Answerer
 from avrec.settings import settings
 
 
-def print_recommendations(user: str | None, history: list[str] | None, k: int, version: str) -> None:
+def print_recommendations(user: str | None, history: list[str] | None, k: int, version: str,
+                          asked: Mapping[str, Any] | None = None) -> None:  # fmt: skip
     """Prints the list of one person or history.
 
     Args:
@@ -24,16 +26,26 @@ def print_recommendations(user: str | None, history: list[str] | None, k: int, v
         history: Item ids, oldest first, instead of a user.
         k: Length.
         version: Registered version or alias.
+        asked: More fields of the request: `filters`, `diversity`, `max_per_category`, `segment`.
 
     Raises:
         DataError: neither or both of user and history, or an unknown item.
         RegistryError: no such version, or it was changed.
     """
-    if (user is None) == (history is None):
-        raise DataError("recommend: give either --user ID or --history ID,ID,...; not both.")
+    if (user is None) == (history is None) and (user is not None or "segment" not in (asked or {})):
+        raise DataError("recommend: give either --user ID or --history ID,ID,...; not both. Or --segment alone.")
     number, answerer = load_version(version)
-    answer = recommend(answerer, user, history, k)
+    answer = recommend(answerer, user, history, k, asked)
     _print(answer, user, number, answerer.bundle.synthetic)
+
+
+def asked_of(segment: str | None = None, diversity: float | None = None, max_per_category: int | None = None,
+             **filters: Any) -> dict[str, Any]:  # fmt: skip
+    """Fields of a request, without those that nobody gave."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    own: dict[str, Any] = {"diversity": diversity, "max_per_category": max_per_category, "segment": segment}
+    own |= {"filters": given or None}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def load_version(name: str) -> tuple[str, Answerer]:
@@ -46,9 +58,10 @@ def load_version(name: str) -> tuple[str, Answerer]:
     return version.version, Answerer.load(model / FOLDER)
 
 
-def recommend(answerer: Answerer, user: str | None, history: list[str] | None, k: int) -> dict[str, Any]:
+def recommend(answerer: Answerer, user: str | None, history: list[str] | None, k: int,
+              asked: Mapping[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
     """The answer to one question; an unknown user gets the default list."""
-    request: dict[str, Any] = {"k": k}
+    request: dict[str, Any] = {"k": k, **(asked or {})}
     if history is not None:
         request["history"] = [item.strip() for item in history if item.strip()]
         if not request["history"]:

@@ -186,7 +186,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def test_plots_are_tidy(checkout: Path) -> None:
     rows = {p.stem: _rows(p) for p in sorted(Path("artifacts/plots").glob("*.csv"))}
-    assert set(rows) == {"calibration", "loss", "per_category", "recall_by_k"}
+    assert set(rows) == {"calibration", "diversity", "loss", "per_category", "recall_by_k"}
+    for method in ("mmr", "dpp"):
+        curve = [row for row in rows["diversity"] if row["spread"] == method]
+        assert [curve[0][name] for name in ("diversity", "ild_ratio", "ndcg_ratio")] == ["0.0", "1.0", "1.0"]
+        assert float(curve[-1]["ild_ratio"]) >= 1.0
+    assert read("artifacts/evaluation.json")["diversity"]["ndcg_ratio"] >= 0.98
     assert [r["k"] for r in rows["recall_by_k"] if r["matcher"] == "ease"] == ["5", "10"]
     assert {r["category"] for r in rows["per_category"]} == {"cats", "jazz"}
     assert all(0 <= float(r["observed"]) <= 1 for r in rows["calibration"])

@@ -6,7 +6,7 @@ import pytest
 from avrec.matching.base import twin_catalog
 from avrec.matching.content import WHITENING, Content
 from avrec.matching.data import Histories
-from avrec.matching.loading import evaluation_set
+from avrec.matching.loading import evaluation_set, test_histories
 from avrec.matching.selection import validation_quality
 from avrec.params import ContentParams
 
@@ -92,3 +92,16 @@ def test_the_shuffled_twin_loses(world: World) -> None:
     real = validation_quality(world.matcher("content"), train, val)["recall@10"]
     assert len(evaluation_set(train, val).truth) > 40
     assert real > 1.5 * validation_quality(twin, train, val)["recall@10"]
+
+
+def test_without_the_named_cause_the_score_is_lower(world: World) -> None:
+    matcher, people = world.matcher("content"), test_histories(world.split).histories
+    items, scores = matcher.recommend(people, 5)
+    reasons, checked = matcher.explain(people, items), 0
+    for row in range(len(people)):
+        liked = np.unique(people.liked(row))
+        for place in np.flatnonzero(reasons.item[row] >= 0).tolist():
+            rest = liked[liked != reasons.item[row, place]].tolist()
+            assert matcher.score(Histories.of([rest]))[0, items[row, place]] < scores[row, place]
+            checked += 1
+    assert checked > 100

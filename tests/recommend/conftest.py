@@ -22,6 +22,7 @@ from avrec.recommend.bundle import Bundle, write_bundle
 from avrec.recommend.plan import Plan
 from avrec.recommend.publication import Publisher
 from avrec.recommend.recipe import Recipe
+from avrec.recommend.segments import segments_of
 from avrec.recommend.tables import count_users, shard_rows, shards
 from avrec.schema import INTERACTIONS, ITEMS, USERS
 from tests.postgresql import binaries, server
@@ -85,7 +86,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     write_table(folder, "items", items_table())
     write_table(folder, "interactions", interactions)
     users = sorted(set(interactions["user_id"].to_pylist()))
-    write_table(folder, "users", USERS.conform(pa.table({"user_id": users})))
+    # Of user uNNNN the number says the group; half of the groups are of one country, a few people of another.
+    group = [pow(7919, -1, N_USERS) * int(user[1:]) % N_USERS % GROUPS for user in users]
+    country = ["LI" if row < 5 else ("DE" if g < 2 else "BR") for row, g in enumerate(group)]
+    write_table(folder, "users", USERS.conform(pa.table({"user_id": users, "country": country})))
     write_meta(folder, DatasetMeta("demo", True, "2026-03-12T00:00:00Z", True, None, "0" * 16))
     return Dataset(folder)
 
@@ -111,6 +115,7 @@ def make_bundle(dataset: Dataset, folder: Path, serve: str) -> None:
         serve=serve,
         histories=Histories.from_interactions(interactions, np.arange(interactions.n_users, dtype=np.int32)),
         user_ids=interactions.user_ids,
+        segments=segments_of(dataset.table("users"), interactions, len(catalog)),
         info={"settings": {}, "trained_from": None, "trained_through": None, "k": 5,
               "dataset": {"source": "demo", "synthetic": True, "as_of": "2026-03-12T00:00:00Z"}},
     )  # fmt: skip

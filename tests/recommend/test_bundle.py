@@ -13,6 +13,7 @@ from avrec.datasets.dataset import Dataset
 from avrec.errors import DataError
 from avrec.features.base import Features
 from avrec.matching.data import Histories
+from avrec.matching.spreading import ListRules
 from avrec.recommend.bundle import Bundle, write_bundle
 from avrec.recommend.filters import ItemFilter
 
@@ -76,13 +77,13 @@ def test_filters(bundle: Bundle) -> None:
 
 def test_diversity_spreads_over_groups(bundle: Bundle) -> None:
     histories = bundle.histories_of(bundle.user_ids[:40])
-    plain, spread = bundle.recommend(histories, 5), bundle.recommend(histories, 5, diversity=0.7)
+    plain, spread = bundle.recommend(histories, 5), bundle.recommend(histories, 5, rules=ListRules(0.7))
 
     def groups(items: np.ndarray) -> float:
         return float(np.mean([len(set((row % 4).tolist())) for row in items]))
 
     assert groups(spread.items) > groups(plain.items)
-    np.testing.assert_array_equal(bundle.recommend(histories, 5, diversity=0.0).items, plain.items)
+    np.testing.assert_array_equal(bundle.recommend(histories, 5, rules=ListRules(0.0, "dpp")).items, plain.items)
 
 
 def test_an_unknown_item_in_a_history_is_named(bundle: Bundle) -> None:

@@ -9,11 +9,14 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
+from avrec.cli import app
 from avrec.errors import RegistryError
 from avrec.recommend.bundle import Bundle
 from avrec.registry import client as server
 from avrec.registry import runs
+from avrec.registry.leaderboard import earlier_runs
 from avrec.registry.report import Report
 from avrec.registry.runs import COMPLETE, MODEL_ID, track
 
@@ -108,6 +111,7 @@ def test_data_version_is_a_logged_dataset(client: MlflowClient, tracked: str, ch
 
 def test_files_tables_and_pictures_are_there(client: MlflowClient, tracked: str, checkout: Checkout) -> None:
     names = {file.path for file in client.list_artifacts(tracked)}
+    assert {"model_card.md", "leaderboard.html"} <= names
     assert {"dvc.lock", "params.yaml", "matchers.json", "environment.json", "timings.json", "plots", "reports"} <= names
     plots = {Path(file.path).stem for file in client.list_artifacts(tracked, "plots")}
     assert plots == {"recall_by_k", "loss", "per_category", "projection"} | (plots & {"calibration"})
@@ -135,7 +139,8 @@ def test_the_model_is_code_and_arrays_without_pickle(client: MlflowClient, track
     wanted = bundle.recommend(bundle.history(["i000", "i001"]), 4)
     assert items == [bundle.catalog.item_ids[i] for i in wanted.items[0]]
     assert model.input_example is not None
-    assert model.metadata.signature.inputs.input_names() == ["user_id", "history", "k", "filters", "text", "spoken"]
+    fields = ["user_id", "history", "k", "filters", "text", "spoken", "diversity", "max_per_category", "segment"]
+    assert model.metadata.signature.inputs.input_names() == fields
 
 
 def test_tracking_again_changes_nothing(client: MlflowClient, tracked: str, checkout: Checkout) -> None:
@@ -204,3 +209,22 @@ def test_artifacts_that_are_not_the_locked_ones_are_not_reported(checkout: Check
     (root / "dvc.lock").unlink()
     with pytest.raises(RegistryError, match="dvc repro"):
         Report.read(root)
+
+
+def test_runs_find_one_another(client: MlflowClient, tracked: str, checkout: Checkout) -> None:
+    run, report = client.get_run(tracked), Report.read(checkout.root)
+    other = client.create_run(run.info.experiment_id, run_name="another", tags={
+        "avrec.complete": "true", "avrec.split_md5": report.outputs["data/split"]})  # fmt: skip
+    client.log_metric(other.info.run_id, "test/ndcg_at_10", 0.25)
+    found = {one.name: one for one in earlier_runs(client, run, report)}
+    assert found["another"].same_test and found["another"].values == {"all": 0.25}
+    assert run.info.run_name not in found
+    client.delete_run(other.info.run_id)
+
+
+def test_both_are_in_the_run_and_the_command_prints_the_card(client: MlflowClient, tracked: str) -> None:
+    card = mlflow.artifacts.load_text(f"runs:/{tracked}/model_card.md")
+    assert card.startswith("# Model card: bundle")
+    assert "<h1>Leaderboard" in mlflow.artifacts.load_text(f"runs:/{tracked}/leaderboard.html")
+    missing = CliRunner().invoke(app, ["models", "card", "77"])
+    assert missing.exit_code != 0

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from avrec.registry.hashing import dvc_md5
 from avrec.schema import INTERACTIONS, ITEMS
 from avrec.search.index import ITEM_COLUMNS, Channel, SearchIndex
 from avrec.serving.answering import Answerer, Request
-from avrec.serving.local import recommend
+from avrec.serving.local import asked_of, recommend
 
 ITEM_COUNT = 30
 
@@ -131,6 +132,54 @@ def test_filters_hold(answerer: Answerer) -> None:
     assert answerer.answer([{"k": 3, "filters": {"media_types": ["movie"]}}])[0]["items"] == []
 
 
+def with_rules(answerer: Answerer, **lists: Any) -> Answerer:
+    """The same model with rules of its own; even items are unsafe, `i01` is withdrawn."""
+    bundle = answerer.bundle
+    gone = [datetime(2026, 1, 2, tzinfo=UTC) if i == 1 else None for i in range(ITEM_COUNT)]
+    column = pa.array(gone, ITEMS.schema.field("available_until").type)
+    items = bundle.items.set_column(bundle.items.column_names.index("available_until"), "available_until", column)
+    unsafe = np.where(np.arange(ITEM_COUNT) % 2 == 0, 0.9, np.nan).astype(np.float32)
+    return Answerer(replace(bundle, items=items, unsafe=unsafe, info={**bundle.info, "lists": lists}))
+
+
+def categories(answerer: Answerer, answer: dict[str, Any]) -> list[int]:
+    return np.bincount([int(item[1:]) % 3 for item in ids(answer)], minlength=3).tolist()
+
+
+def test_the_model_keeps_its_rules_and_a_request_may_narrow_them(answerer: Answerer) -> None:
+    ruled = with_rules(answerer, max_per_category=2, max_unsafe=0.5, media_types=["video"], diversity=0.0)
+    answer = ruled.answer([{"user_id": "u0", "k": 6}])[0]
+    assert categories(ruled, answer) == [2, 2, 2]
+    assert all(int(item[1:]) % 2 == 1 and int(item[1:]) < 20 for item in ids(answer))
+    assert "i01" not in ids(answer)  # nothing is listed that was withdrawn
+    asked = {"max_unsafe": 1.0, "media_types": ["podcast"]}
+    wide = ruled.answer([{"history": ["i02"], "k": 5, "filters": asked, "max_per_category": 5}])[0]
+    narrow = ruled.answer([{"history": ["i00"], "k": 5, "max_per_category": 1}])[0]
+    assert set(ids(wide)) <= {"i21", "i23", "i25", "i27", "i29"}  # safety is the model's, never wider
+    assert categories(ruled, narrow)[1:] != [0, 0]
+    then = ruled.answer([{"k": 30, "filters": {"at": "2026-01-01T00:00:00Z"}}])[0]
+    assert "i01" in ids(then)
+
+
+def test_diversity_can_be_asked_for(answerer: Answerer) -> None:
+    plain, spread = answerer.answer([{"user_id": "u0", "k": 6}, {"user_id": "u0", "k": 6, "diversity": 0.9}])
+    assert categories(answerer, plain) == [6, 0, 0]
+    assert max(categories(answerer, spread)) < 6
+
+
+def test_what_was_watched_leads_to_what_may_be_heard(answerer: Answerer) -> None:
+    """From videos of one kind to podcasts of the same kind, with the video as the reason."""
+    answer = answerer.answer([{"history": ["i02", "i05"], "k": 3, "filters": {"media_types": ["podcast"]}}])[0]
+    assert set(ids(answer)) <= {"i20", "i23", "i26", "i29"} and len(answer["items"]) == 3
+    assert {item["reason_item_id"] for item in answer["items"]} <= {"i02", "i05"}
+
+
+def test_more_like_this_is_the_history_of_one_item(answerer: Answerer) -> None:
+    answer = recommend(answerer, None, ["i04"], 4, asked_of(media_types=["video"], diversity=0.0))
+    assert len(answer["items"]) == 4
+    assert all(int(item["item_id"][1:]) % 3 == 1 and item["reason_item_id"] == "i04" for item in answer["items"])
+
+
 def test_words_and_spoken_requests_search(answerer: Answerer) -> None:
     cooking = {f"i{i:02d}" for i in range(1, ITEM_COUNT, 3)}
     by_text, by_voice = answerer.answer(
@@ -181,6 +230,10 @@ def test_data_frames_with_gaps_are_understood(answerer: Answerer) -> None:
         ({"user_id": "u" * 513}, "at most 512 characters"),
         ({"history": ["i" * 513]}, "at most 512 characters"),
         ({"filters": {"exclude": ["i" * 513]}}, "at most 512 characters"),
+        ({"filters": {"max_unsafe": 2}}, "filters.max_unsafe: expected a number from 0 to 1"),
+        ({"filters": {"at": "soon"}}, "filters.at: expected an instant"),
+        ({"diversity": "much"}, "diversity: expected a number from 0 to 1"),
+        ({"max_per_category": 0}, "max_per_category: expected a whole number from 1"),
     ],
 )
 def test_a_wrong_request_names_its_field(answerer: Answerer, request_: dict[str, Any], match: str) -> None:
