@@ -42,8 +42,8 @@ def validate(publication_id: str) -> list[str]:
     results.unlink(missing_ok=True)
     try:
         with scratch(made.data_run, "recommend-validate") as here:
-            dataset, unsafe = Dataset(here.folder / VALID), None
             here.pull([VALID.as_posix()])
+            dataset, unsafe = Dataset(here.folder / VALID), None
             if made.recipe.max_unsafe is not None:
                 here.pull([VISUAL.as_posix()])
                 unsafe = unsafe_of(here.folder / VISUAL, dataset.table("items")["item_id"].to_pylist())

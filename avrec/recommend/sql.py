@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from avrec.errors import DataError, PlatformError
 from avrec.recommend.plan import Plan
+from avrec.recommend.recipe import DEFAULT_USER
 from avrec.schema import RECOMMENDATIONS
 
 CURRENT, SUPERSEDED = "current", "superseded"
@@ -178,9 +179,10 @@ class Tables:
         return pa.Table.from_pylist(found, schema=RECOMMENDATIONS.schema)
 
     def users(self, publication_id: str, limit: int) -> list[str]:
-        """Some of the people a publication has lists for, in order of their ids."""
+        """Some of the people a publication has lists for, in order of their ids; `*` is one, segments are not."""
         column = recommendations.c.user_id
-        query = sa.select(column).where(recommendations.c.publication_id == publication_id).distinct().order_by(column)
+        one = (recommendations.c.publication_id == publication_id) & column.not_like(f"{DEFAULT_USER}_%")
+        query = sa.select(column).where(one).distinct().order_by(column)
         with self._answering(), self.engine.connect() as connection:
             return [row[0] for row in connection.execute(query.limit(limit))]
 
