@@ -105,7 +105,7 @@ def run_benchmark(name: str, data: Path, split: str = "val", json: Path | None =
         split: val (cross-fit) or test.
         json: File to write the same figures to.
         matchers: Single matchers to measure, of which the hybrid is made, and `two_tower/LAYER` for the towers with
-            another fusion layer, which stay out of it; by default every one of both is measured, and the hybrid is
+            another fusion layer, which stay out of it; by default every single one is measured, and the hybrid is
             made of those that params.yaml enables.
         seeds: How often all of it is done, each time with another seed of halves and training. Rows are those of the
             first, the one of params.yaml; the spread over all is told beside them.
@@ -165,7 +165,7 @@ def chosen_matchers(params: MatchingParams, named: Sequence[str] | None) -> tupl
     if named:
         measured = [name for name in rows if name in named]
         return measured, [name for name in SINGLE if name in named]
-    return rows, [name for name in SINGLE if getattr(params, name).enabled]
+    return list(SINGLE), [name for name in SINGLE if getattr(params, name).enabled]
 
 
 def fusion_rows(params: MatchingParams) -> list[str]:
