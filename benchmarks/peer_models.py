@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from benchmarks.peer_training import DIM, LAYERS, SEED, inner_products, write_atomic
+from benchmarks.peer_training import DIM, SEED, LightGcn
 from benchmarks.ranking import Task
 
 LAST = -1e9
@@ -80,7 +79,9 @@ def implicit_models(name: str, task: Task, _: Path) -> Fitted:
     from implicit.als import AlternatingLeastSquares
     from implicit.bpr import BayesianPersonalizedRanking
     from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+    from threadpoolctl import threadpool_limits
 
+    threadpool_limits(1, "blas")  # as the library asks for: its own threads do the work
     ones = np.ones(len(task.train), np.float32)
     likes = sparse.csr_matrix((ones, (task.train[:, 0], task.train[:, 1])), shape=(task.n_users, task.n_items))
     made: dict[str, tuple[Callable[..., Any], Iterator[dict[str, Any]]]] = {
@@ -109,36 +110,13 @@ def _products(model: Any) -> Scores:
 
 def recbole_lightgcn(_name: str, task: Task, folder: Path) -> Fitted:
     """RecBole's LightGCN, looked at every so many epochs of one training."""
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.model.general_recommender import LightGCN
-    from recbole.trainer import Trainer
-    from recbole.utils import init_seed
-
-    write_atomic(task, folder / "task")
-    config = Config("LightGCN", "task", config_dict={
-        "data_path": str(folder), "benchmark_filename": ["train", "valid", "valid"], "embedding_size": DIM,
-        "n_layers": LAYERS, "use_gpu": False, "show_progress": False, "checkpoint_dir": str(folder),
-        "load_col": {"inter": ["user_id", "item_id"]}, "reg_weight": 1e-3,
-    })  # fmt: skip
-    logging.disable(logging.CRITICAL)
-    init_seed(SEED, True)
-    dataset = create_dataset(config)
-    train, *_ = data_preparation(config, dataset)
-    model = LightGCN(config, train.dataset)
-    trainer = Trainer(config, model)
-    users = dataset.token2id("user_id", [str(u) for u in range(task.n_users)])
-    known = np.unique(np.concatenate([task.train, task.truth])[:, 1])
-    items = dataset.token2id("item_id", [str(i) for i in known])
+    peer = LightGcn(task, folder, reg_weight=1e-3)
     met = np.unique(task.train[:, 1])
     seconds = 0.0
     for epoch in range(1, 121):
-        started = time.perf_counter()
-        trainer._train_epoch(train, epoch)
-        seconds += time.perf_counter() - started
+        seconds += peer.epoch(epoch)
         if epoch in (10, 20, 40, 60, 90, 120):
-            ahead = inner_products(model, users, items, known, task.n_items)
-            yield {"epochs": epoch}, seconds, _only(ahead, met)
+            yield {"epochs": epoch}, seconds, _only(peer.scores(), met)
 
 
 def _only(scores: Scores, items: np.ndarray) -> Scores:

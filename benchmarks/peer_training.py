@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,55 +34,66 @@ def say(epoch: int, seconds: float, ndcg: float) -> None:
     print(json.dumps({"epoch": epoch, "seconds": seconds, "ndcg": ndcg}), flush=True)
 
 
-def lightgcn(task: Task, folder: Path, budget: float) -> None:
-    """RecBole's LightGCN with its own settings, but for the size and the layers."""
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.model.general_recommender import LightGCN
-    from recbole.trainer import Trainer
-    from recbole.utils import init_seed
+class LightGcn:
+    """RecBole's LightGCN, trained by the epoch, with its own settings but for size, layers and what is named."""
 
-    write_atomic(task, folder / "task")
-    config = Config("LightGCN", "task", config_dict={
-        "data_path": str(folder), "benchmark_filename": ["train", "valid", "valid"], "embedding_size": DIM,
-        "n_layers": LAYERS, "use_gpu": False, "show_progress": False, "checkpoint_dir": str(folder),
-        "load_col": {"inter": ["user_id", "item_id"]},
-    })  # fmt: skip
-    logging.disable(logging.CRITICAL)
-    init_seed(SEED, True)
-    dataset = create_dataset(config)
-    train, *_ = data_preparation(config, dataset)
-    model = LightGCN(config, train.dataset)
-    trainer = Trainer(config, model)
-    users = dataset.token2id("user_id", [str(u) for u in range(task.n_users)])
-    known = np.unique(np.concatenate([task.train, task.truth])[:, 1])
-    items = dataset.token2id("item_id", [str(i) for i in known])
+    def __init__(self, task: Task, folder: Path, **settings: Any) -> None:
+        from recbole.config import Config
+        from recbole.data import create_dataset, data_preparation
+        from recbole.model.general_recommender import LightGCN
+        from recbole.trainer import Trainer
+        from recbole.utils import init_seed
+
+        write_atomic(task, folder / "task")
+        config = Config("LightGCN", "task", config_dict={
+            "data_path": str(folder), "benchmark_filename": ["train", "valid", "valid"], "embedding_size": DIM,
+            "n_layers": LAYERS, "use_gpu": False, "show_progress": False, "checkpoint_dir": str(folder),
+            "load_col": {"inter": ["user_id", "item_id"]}, **settings,
+        })  # fmt: skip
+        logging.disable(logging.CRITICAL)
+        init_seed(SEED, True)
+        dataset = create_dataset(config)
+        self.train, *_ = data_preparation(config, dataset)
+        self.model = LightGCN(config, self.train.dataset)
+        self.trainer = Trainer(config, self.model)
+        self.n_items = task.n_items
+        self.users = dataset.token2id("user_id", [str(u) for u in range(task.n_users)])
+        self.known = np.unique(np.concatenate([task.train, task.truth])[:, 1])
+        self.items = dataset.token2id("item_id", [str(i) for i in self.known])
+
+    def epoch(self, number: int) -> float:
+        """Trains once over the data; seconds it took."""
+        started = time.perf_counter()
+        self.trainer._train_epoch(self.train, number)
+        return time.perf_counter() - started
+
+    def scores(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What scores users `[n]` as it is now; items RecBole has not met come last."""
+        import torch
+
+        with torch.no_grad():
+            people, things = (x.detach().numpy() for x in self.model.forward())
+
+        def score(asked: np.ndarray) -> np.ndarray:
+            rows = np.full((len(asked), self.n_items), -1e9, np.float32)
+            rows[:, self.known] = people[self.users[asked]] @ things[self.items].T
+            return rows
+
+        return score
+
+
+def lightgcn(task: Task, folder: Path, budget: float) -> None:
+    """Until nothing better came for a while, or the budget of seconds is used."""
+    peer = LightGcn(task, folder)
     seconds, best, best_epoch = 0.0, -1.0, 0
     for epoch in range(1, RECBOLE_EPOCHS + 1):
-        started = time.perf_counter()
-        trainer._train_epoch(train, epoch)
-        seconds += time.perf_counter() - started
-        ndcg = task.ndcg(inner_products(model, users, items, known, task.n_items), K)
+        seconds += peer.epoch(epoch)
+        ndcg = task.ndcg(peer.scores(), K)
         say(epoch, seconds, ndcg)
         if ndcg > best:
             best, best_epoch = ndcg, epoch
         if epoch - best_epoch >= RECBOLE_PATIENCE or seconds * (epoch + 1) / epoch > budget:
             break
-
-
-def inner_products(model: Any, users: Any, items: Any, known: Any, n_items: int) -> Any:
-    """Scores of RecBole's model; items it has not met come last."""
-    import torch
-
-    with torch.no_grad():
-        people, things = (x.detach().numpy() for x in model.forward())
-
-    def scores(asked: np.ndarray) -> np.ndarray:
-        rows = np.full((len(asked), n_items), -1e9, np.float32)
-        rows[:, known] = people[users[asked]] @ things[items].T
-        return rows
-
-    return scores
 
 
 def write_atomic(task: Task, folder: Path) -> None:
