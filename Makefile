@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check images test docs score drill up down lock clean peers audit
+.PHONY: help demo install check images test docs screenshots score drill up down lock clean peers audit
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -96,6 +96,9 @@ $(DRILL)/bin/moto_server: requirements-drill.txt
 	$(PYTHON) -m venv $(DRILL)
 	$(DRILL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-drill.txt
 	@touch $@
+
+screenshots: install ## The pictures of docs/images, from a platform that runs (`make demo` in another terminal)
+	@$(BIN)/python -m tests.drills.screenshots
 
 # In an environment of its own: the tool must not change what it audits.
 AUDIT := .venv-audit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,17 +52,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """An installed Chromium, driven headless."""
-    executable = os.environ.get("AVREC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    from tests.end_to_end.clicking import QUIET, chromium_path
+
+    executable = chromium_path()
     if executable is None:
         pytest.skip("no Chromium on this machine: install it, or name it with AVREC_CHROMIUM")
     from playwright.sync_api import sync_playwright
 
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync", "--no-first-run"]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AVREC_HOME", raising=False)  # it outlives the test that asks first, and its home
         playwright = sync_playwright().start()
-        chromium = playwright.chromium.launch(executable_path=executable, args=quiet)
+        chromium = playwright.chromium.launch(executable_path=executable, args=[*QUIET])
     yield chromium
     chromium.close()
     playwright.stop()

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 from playwright.sync_api import Browser, Page
 
 PATIENCE_MS = 60_000
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run")  # fmt: skip
+"""Arguments of a Chromium that keeps to itself and runs for root too."""
+
+
+def chromium_path() -> str | None:
+    """An installed Chromium: `AVREC_CHROMIUM`, or one of the usual names."""
+    return os.environ.get("AVREC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def signed_in(browser: Browser, airflow: str, user: str, password: str) -> Page:
