@@ -97,7 +97,7 @@ $(DRILL)/bin/moto_server: requirements-drill.txt
 	$(DRILL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-drill.txt
 	@touch $@
 
-screenshots: install ## The pictures of docs/images, from a platform that runs (`make demo` in another terminal)
+screenshots: install ## Pictures of the pages, from a platform that runs (`make demo` in another terminal)
 	@$(BIN)/python -m tests.drills.screenshots
 
 # In an environment of its own: the tool must not change what it audits.

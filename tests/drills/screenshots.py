@@ -1,10 +1,10 @@
-"""`make screenshots`: takes the pictures of docs/images from a platform that runs, in Chromium.
+"""`make screenshots`: takes pictures of what people look at, from a platform that runs, in Chromium.
 
     make demo            # in one terminal, until it asks for the approval, or later
     make screenshots     # in another
 
 Pages are taken as a person sees them after signing in; what the platform does not have yet (a question that waits, a
-second run to compare with) is left out and said. The pictures of the documentation stay true by taking them again.
+page that no DAG wrote) is left out and said. They go to var/screenshots.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avrec.platform.state import running_address
 from avrec.settings import PROJECT, settings
 from tests.end_to_end.clicking import QUIET, chromium_path, signed_in
 
-FOLDER = PROJECT / "docs" / "images"
+FOLDER = PROJECT / "var" / "screenshots"
 SIZE = {"width": 1280, "height": 800}
 SETTLED_MS = 2500
 """What a page of Airflow or MLflow goes on drawing after it has loaded."""
@@ -40,7 +40,7 @@ def main() -> int:
         for name, take in [*airflow_pages(browser, airflow), *mlflow_pages(browser, mlflow), *files(browser)]:
             try:
                 take().screenshot(path=FOLDER / f"{name}.png")
-                print(f"docs/images/{name}.png", flush=True)
+                print(FOLDER / f"{name}.png", flush=True)
             except BrowserError as error:
                 missed += 1
                 print(f"{name}: not to be had now: {error.message.splitlines()[0]}", file=sys.stderr, flush=True)
@@ -77,7 +77,7 @@ def airflow_pages(browser: Browser, airflow: str) -> Iterator[Shot]:
 
 
 def mlflow_pages(browser: Browser, mlflow: str) -> Iterator[Shot]:
-    """The newest run, with its metrics."""
+    """The runs."""
     user = _user("viewer")
     context = browser.new_context(viewport=SIZE, http_credentials={"username": user.name, "password": user.password})  # type: ignore[arg-type]
     page = context.new_page()
@@ -86,6 +86,8 @@ def mlflow_pages(browser: Browser, mlflow: str) -> Iterator[Shot]:
     def runs() -> Page:
         page.goto(mlflow)
         page.get_by_role("link", name="avrec").first.click()
+        page.get_by_role("button", name="Got it").click()  # greets whoever comes for the first time
+        page.get_by_role("link", name="Training runs").click()
         return _settled(page)
 
     yield "runs", runs
