@@ -52,7 +52,7 @@ class Listed(Matcher):
         self.scores, self.place, self.catalog = scores, place, catalog
 
     def fit(self, catalog: Catalog, train: Interactions, validation: Interactions | None = None) -> FitReport:
-        raise NotImplementedError("fitted elsewhere")
+        return FitReport({})  # the other library did
 
     def _score(self, histories: Histories) -> Floats:
         return np.asarray(self.scores[self.place[histories.user]], np.float32)
@@ -61,10 +61,10 @@ class Listed(Matcher):
         return Reasons.empty(items.shape)
 
     def _state(self) -> Arrays:
-        return {}
+        return {"scores": np.asarray(self.scores), "place": self.place}
 
     def _restore(self, state: Arrays, settings: dict[str, Any], catalog: Catalog) -> None:
-        raise NotImplementedError("never saved")
+        self.scores, self.place = state["scores"], state["place"]
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -91,9 +91,10 @@ def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[st
     task.save(folder / "task.npz")
     place = np.full(task.n_users, -1, np.int64)
     place[task.judged] = np.arange(len(task.judged))
-    command = [str(python), "-m", "benchmarks.peer_models", str(folder / "task.npz"), str(folder), *models]
+    command = [str(python.absolute()), "-m", "benchmarks.peer_models", str(folder / "task.npz"), str(folder), *models]
     found = []
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+    env = os.environ | {"PYTHONPATH": str(PROJECT)}  # RecBole leaves logs where it runs
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith('{"model"'):

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 
@@ -91,7 +92,9 @@ def cluster(base: Path) -> Iterator[Cluster]:
         repository = stack.enter_context(servers.repository(base))
         make_databases(postgres)
         here = Cluster(base, addresses(base, postgres, broker, storage, repository))
-        stack.enter_context(environment(here.shared))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AVREC_")}
+        # The platform is started by this process, and asks in its environment.
+        stack.enter_context(mock.patch.dict(os.environ, kept | here.shared, clear=True))
         here.say("PostgreSQL, Redis, storage and git answer")
         where = stack.enter_context(running_platform(base / "servers"))
         here.shared |= {"AVREC_AIRFLOW_URI": where.airflow, "AVREC_MLFLOW_URI": where.mlflow}
@@ -100,20 +103,6 @@ def cluster(base: Path) -> Iterator[Cluster]:
         for name in ("worker1", "worker2"):
             start_worker(here, name)
         yield here
-
-
-@contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """The environment of this process for a while: the platform is started by it, and asks in it."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("AVREC_")]:
-        del os.environ[name]
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def make_databases(postgres: str) -> None:
