@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from avrec.errors import DataError, NotFittedError
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Ints, Longs, Mask
+from avrec.matching.shortlist import Rough
 
 BLOCK = 256
 """Rows scored together; bounds the memory of a dense block of scores."""
@@ -134,6 +136,25 @@ class Matcher(ABC):
         self._check_items("histories.items", histories.items)
         pad = exact_block and not self.exact_rows
         return self._score(_padded(histories) if pad else histories)[:n]
+
+    def rough(self, histories: Histories) -> list[Rough] | None:
+        """What it can say quickly of a large catalogue, a row a person; None where its scores are as quick."""
+        return None
+
+    def answer(self, histories: Histories, allowed: Mask | None = None) -> tuple[Floats, Callable[[Longs], Reasons]]:
+        """For a request that waits: scores of a few people, and what tells the reasons of their lists.
+
+        Args:
+            histories: `n` rows, `n <= BLOCK`.
+            allowed: `[n_items]` bool; items that may be listed.
+
+        Returns:
+            Scores `[n, n_items]` float32, `-inf` for what was seen or is not allowed, and a function of items `[n, k]`
+            that gives their `Reasons`. The scores of the best are those of `score`, but for the last bits; far behind
+            them only the order may be meant.
+        """
+        scores = mask_scores(self.score(histories, exact_block=False), histories, allowed)
+        return scores, lambda items: self.explain(histories, items)
 
     def recommend(
         self, histories: Histories, k: int, allowed: Mask | None = None, exact_block: bool = True

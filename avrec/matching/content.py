@@ -12,7 +12,9 @@ from avrec.matching.base import MODALITY_REASONS, REASON_KINDS, FitReport, Match
 from avrec.matching.blending import collect, equal_say, fit_blend
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
 from avrec.matching.exact import Exact
+from avrec.matching.retrieval import LARGE
 from avrec.matching.selection import SELECT_K, liked_matrix, quality, selection_set
+from avrec.matching.shortlist import Rough, Shortlist
 from avrec.params import ContentParams
 from avrec.schema import MODALITIES
 
@@ -74,10 +76,32 @@ class Content(Matcher):
         """Unit vectors of each modality; statistics come from training, so new items change nothing."""
         have = [name for name in MODALITIES if name in self.centres and name in catalog.features]
         self.units = {name: units_of(catalog.features[name], self.centres[name], self.bases[name]) for name in have}
-        self._exact = {name: Exact(units) for name, units in self.units.items()}
+        self._exact: dict[str, Exact] = {}
+        self._shortlist: Shortlist | None = None
         present = sum((catalog.features[name].present.astype(np.float32) for name in have), np.float32(0.0))
         # An item's fused vector is its unit vectors side by side over the root of their number: of unit length too.
         self.share = (1.0 / np.sqrt(np.maximum(present, 1.0)) * np.ones(len(catalog))).astype(np.float32)
+
+    def _whole(self, name: str) -> Exact:
+        """Twice the memory of the vectors, so only where somebody asks for scores that are exact."""
+        if name not in self._exact:
+            self._exact[name] = Exact(self.units[name])
+        return self._exact[name]
+
+    def rough(self, histories: Histories) -> list[Rough] | None:
+        if len(self.share) < LARGE or not self.blocks:
+            return None
+        if self._shortlist is None:
+            self._shortlist = Shortlist(self.units, self.share)
+        likes = liked_matrix(histories, len(self.share), self.profile_size)
+        weighted = likes.multiply(self.share[None, :]).tocsr()
+        own = {name: self.weights[name] * _unit_rows(likes @ units) for name, units in self.units.items()}
+        fused = {name: weighted @ units for name, units in self.units.items()}
+        length = np.sqrt(sum((_squares(each) for each in fused.values()), np.zeros((len(histories), 1))))
+        scale = np.where(length > TINY, self.weights.get(FUSED, 0.0) / np.maximum(length, TINY), 0.0)
+        fused = {name: (each * scale).astype(np.float32) for name, each in fused.items()}
+        people = range(len(histories))
+        return [self._shortlist.rough(*({n: v[row] for n, v in of.items()} for of in (own, fused))) for row in people]
 
     @property
     def blocks(self) -> list[str]:
@@ -98,7 +122,7 @@ class Content(Matcher):
 
     def _block_scores(self, histories: Histories, n_items: int) -> list[Floats]:
         likes = liked_matrix(histories, n_items, self.profile_size)
-        scores = [self._exact[name].dot(_unit_rows(likes @ units)) for name, units in self.units.items()]
+        scores = [self._whole(name).dot(_unit_rows(likes @ units)) for name, units in self.units.items()]
         if FUSED in self.blocks:
             scores.append(self._fused_scores(likes))
         return scores
@@ -111,7 +135,7 @@ class Content(Matcher):
         total = np.zeros(likes.shape, np.float32)
         for name, profile in profiles.items():
             unit = np.divide(profile, length, out=np.zeros_like(profile), where=length > TINY)
-            total += self._exact[name].dot(unit)
+            total += self._whole(name).dot(unit)
         total *= self.share
         return total
 

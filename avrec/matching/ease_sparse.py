@@ -34,7 +34,8 @@ class HeadWeights:
         """Scores `[m, n]` float32 of people with these likes, CSR `[m, n]`; a row depends on itself alone."""
         own = likes[:, self.inputs]
         through = np.asarray(own @ self.inverse, np.float32)
-        scores = np.asarray((sparse.csr_matrix(through) @ self.together).toarray(), np.float32)
+        # Added up input by input, whatever the number of people; from a sparse `through` it would be copied first.
+        scores = np.ascontiguousarray((self.together.T @ np.ascontiguousarray(through.T)).T, np.float32)
         scores[:, self.inputs] = own.toarray() - through / np.diag(self.inverse)
         return scores
 

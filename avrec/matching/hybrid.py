@@ -15,6 +15,7 @@ from avrec.matching.blending import Doubles
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
 from avrec.matching.exposure import sample_people
 from avrec.matching.hybrid_learning import keep_share, learn
+from avrec.matching.quick import Explain, answer
 from avrec.matching.reranking import TRAITS, Ranker
 from avrec.matching.selection import quality, selection_set
 from avrec.params import RankParams
@@ -124,9 +125,11 @@ class Hybrid(Matcher):
             (fresh if self.now > 0 else np.zeros(len(catalog))).astype(np.float32),
         ]
 
-    def values(self, histories: Histories) -> list[Floats]:
-        """Columns `[n, n_items]`, in order."""
-        scores = [_standardised(member._score(histories), name) for name, member in self.members.items()]
+    def values(self, histories: Histories, told: Mapping[int, Floats] | None = None) -> list[Floats]:
+        """Columns `[n, n_items]`, in order; those that are `told`, by their place, are taken as they are."""
+        told = told or {}
+        scores = [told[place] if place in told else _standardised(member._score(histories), name)
+                  for place, (name, member) in enumerate(self.members.items())]  # fmt: skip
         return scores + [np.broadcast_to(own, scores[0].shape) for own in self.own]
 
     # Weights ----------------------------------------------------------------------------------------------------------
@@ -174,21 +177,57 @@ class Hybrid(Matcher):
             total += self._column_weights(column) * each
         return total
 
-    def _score(self, histories: Histories) -> Floats:
-        values = self.values(histories)
+    def weighted_at(self, values: list[Floats], items: Longs) -> Floats:
+        """As `weighted`, of columns at `items` alone, `[n, c]` each."""
+        total = np.where(self.warm[items], 0.0, self.weights["new"]["offset"]).astype(np.float32)
+        for weights, each in zip(self._weights_at(items), values, strict=True):
+            total += weights * each
+        return total
+
+    def total(self, histories: Histories, values: list[Floats]) -> Floats:
+        """Scores `[n, n_items]` from the columns."""
         total = self.weighted(values)
         return total if self.ranker is None else self.ranker.apply(self, histories, values, total)
 
-    def _parts(self, histories: Histories, items: Longs) -> dict[str, Floats]:
-        """What each column adds to the scores of `items` `[n, k]`."""
-        rows, values = np.arange(len(items))[:, None], self.values(histories)
-        weights = [self._column_weights(column)[items] for column in self._columns]
-        if self.ranker is None:
-            return {c: w * v[rows, items] for c, w, v in zip(self._columns, weights, values, strict=True)}
-        return self.ranker.parts(self, histories, values, items, dict(zip(self._columns, weights, strict=True)))
+    def _score(self, histories: Histories) -> Floats:
+        return self.total(histories, self.values(histories))
+
+    def answer(self, histories: Histories, allowed: Mask | None = None) -> tuple[Floats, Explain]:
+        self._require_fitted()
+        self._check_items("histories.items", histories.items)
+        return answer(self, histories, allowed)
+
+    def _weights_at(self, items: Longs) -> list[Floats]:
+        known, new = self.weights["known"], self.weights["new"]
+        warm = self.warm[items]
+        return [np.where(warm, known[column], new[column]).astype(np.float32) for column in self._columns]
 
     def _explain(self, histories: Histories, items: Longs) -> Reasons:
-        parts = self._parts(histories, items)
+        values = self.values(histories)
+        return self.explain_from(histories, items, [np.take_along_axis(v, items, axis=1) for v in values], values)
+
+    def explain_from(
+        self, histories: Histories, items: Longs, at: list[Floats] | None, values: list[Floats]
+    ) -> Reasons:
+        """Reasons, from columns that are known already.
+
+        Args:
+            histories: `n` rows.
+            items: `[n, k]`; -1 is explained as the first item.
+            at: The columns at `items`, `[n, k]` each; not needed where trees rank.
+            values: The columns, `[n, n_items]` each; not looked at but by trees.
+        """
+        items = np.maximum(items, 0)
+        weights = dict(zip(self._columns, self._weights_at(items), strict=True))
+        if self.ranker is None:
+            assert at is not None
+            parts = {name: weight * each for (name, weight), each in zip(weights.items(), at, strict=True)}
+        else:
+            parts = self.ranker.parts(self, histories, values, items, weights)
+        return self._speaking(histories, items, parts)
+
+    def _speaking(self, histories: Histories, items: Longs, parts: dict[str, Floats]) -> Reasons:
+        """The reason of each item, from what each column adds to its score."""
         # What is popular lately and what has always been are one reason; to be less liked than most is none.
         parts["popular"] = parts["popular"] + parts.pop("popularity", np.float32(0.0))
         causes = {name: self.members[name]._explain(histories, items) for name in self.members if name in parts}

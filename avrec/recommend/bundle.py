@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -130,15 +130,20 @@ class Bundle:
             histories: `n` rows over this bundle's catalogue.
             k: Length of the lists.
             allowed: `[n_items]` bool, see `allowed`.
-            fast: Score the rows as they are instead of in padded blocks: for one request at a time. The last bits of a
-                score may then differ from a published table's.
+            fast: For a request that waits (`Matcher.answer`): the rows are scored as they are instead of in padded
+                blocks, and in a large catalogue only the most promising items by all that is known of them. The last
+                bits of a score may then differ from a published table's.
             rules: How far items like those already listed move down, and how many of a category may be listed.
             reasons: Also say why.
         """
         if k < 1:
             raise ValueError(f"k: expected at least 1, got {k}.")
+        if fast and 0 < len(histories) <= BLOCK:
+            scores, explain = self.model.answer(histories, allowed)
+            found, values = arrange(scores, k, rules, self._likeness, self.catalog.category)
+            return Lists(found, values, told(explain, found) if reasons else None)
         parts = [
-            self._block(histories.slice(start, min(start + BLOCK, len(histories))), k, allowed, fast, rules)
+            self._block(histories.slice(start, min(start + BLOCK, len(histories))), k, allowed, rules)
             for start in range(0, len(histories), BLOCK)
         ]
         if not parts:
@@ -166,8 +171,8 @@ class Bundle:
         items, values = arrange(masked, k, rules, self._likeness, self.catalog.category)
         return Lists(items, values, explained(self.model.explain(stranger, items), items, scores[0], lift))
 
-    def _block(self, histories: Histories, k: int, allowed: Mask | None, fast: bool, rules: ListRules) -> Lists:
-        scores = mask_scores(self.model.score(histories, exact_block=not fast), histories, allowed)
+    def _block(self, histories: Histories, k: int, allowed: Mask | None, rules: ListRules) -> Lists:
+        scores = mask_scores(self.model.score(histories), histories, allowed)
         return Lists(*arrange(scores, k, rules, self._likeness, self.catalog.category), None)
 
     @cached_property
@@ -217,6 +222,12 @@ class Bundle:
         judged = extend_unsafe(self.unsafe, unsafe, rows)
         return replace(self, items=merged, catalog=catalog, matchers=matchers, unsafe=judged,
                        segments=self.segments.widened(len(catalog)))  # fmt: skip
+
+
+def told(explain: Callable[[Longs], Reasons], items: Longs) -> Reasons:
+    """Reasons of lists that may end in -1, which have none."""
+    why, none = explain(items), Reasons.empty(items.shape)
+    return Reasons(np.where(items >= 0, why.kind, none.kind), np.where(items >= 0, why.item, none.item))
 
 
 _HISTORY = ("user", "indptr", "items", "seen_indptr", "seen_items")
