@@ -29,6 +29,8 @@ LEAST_S = 0.5
 """Voice shorter than this in all is no speech."""
 DOUBTFUL, HOPELESS = -1.0, 0.6
 """Mean log probability below which, and probability of silence above which, words are not believed."""
+REPEATS = 2.4
+"""Times by which words shrink when compressed, above which Whisper went round in circles (its own default)."""
 INSTALL = "pip install 'avrec[speech]'"
 
 
@@ -46,7 +48,7 @@ class SpeechExtractor(Extractor):
 
     name: ClassVar[str] = "whisper"
     modality: ClassVar[str] = "speech"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, params: SpeechParams, audio: AudioParams, limits: LimitsParams) -> None:
         self.params, self.audio, self.limits = params, audio, limits
@@ -92,15 +94,18 @@ class SpeechExtractor(Extractor):
 
 
 class Transcriber:
-    """Voice detector and Whisper, loaded once.
+    """Voice detector and Whisper; Whisper is loaded once, when somebody speaks.
 
     Raises:
-        WeightsError: faster-whisper or the model is not installed.
+        WeightsError: at the first voice: faster-whisper or the model is not installed.
     """
 
     def __init__(self, params: SpeechParams) -> None:
         self._params = params
-        self._whisper = load_whisper(params.model)
+
+    @cached_property
+    def _whisper(self) -> Any:
+        return load_whisper(self._params.model)
 
     def hear(self, wave: Wave, windows: Wave) -> tuple[str | None, list[Utterance]]:
         """Language and utterances of a wave of 16 kHz in windows `[k, 2]` (start in seconds, length in samples)."""
@@ -123,9 +128,15 @@ class Transcriber:
             wave, language=language, clip_timestamps=clips, beam_size=1, best_of=1, temperature=0.0,
             condition_on_previous_text=False, without_timestamps=False,
         )  # fmt: skip
-        believed = [s for s in segments if s.avg_logprob > DOUBTFUL and s.no_speech_prob < HOPELESS and s.text.strip()]
+        believed = [segment for segment in segments if believable(segment)]
         utterances = [Utterance(s.start, max(s.end, s.start + 0.1), " ".join(s.text.split())) for s in believed]
         return str(info.language), sorted(utterances, key=lambda utterance: utterance.start_s)
+
+
+def believable(segment: Any) -> bool:
+    """Whether a segment holds words: not a guess, not the text of a silence, not one phrase over and over."""
+    sure = segment.avg_logprob > DOUBTFUL and segment.no_speech_prob < HOPELESS
+    return bool(sure and segment.compression_ratio <= REPEATS and segment.text.strip())
 
 
 def spoken_parts(wave: Wave) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """Requests as people speak them, and answers fit to be spoken: English and Chinese, by rules.
 
 Understood: what is looked for; how many; what must not be in it ("no vocals"); something like the last one; calm or
-lively; music, video or podcast. What is not understood stays part of the words that are searched.
+lively; music, video or podcast. What is not understood stays part of the words that are searched. Chinese comes in
+either script, and with words that sound like the ones meant where it was transcribed (向 for 像, 人生 for 人声).
 """
 
 from __future__ import annotations
@@ -33,11 +34,16 @@ _OPENINGS = (
         r"(?:(?:play|find|show|search(?: for)?|look for|give|put on|recommend)\b)?\s*(?:(?:me|us)\b)?\s*",
         re.IGNORECASE,
     ),
-    re.compile(r"^(?:请|麻烦)?(?:帮我|给我)?(?:播放|放|找|搜索|搜|推荐|来)?(?:一下|点|些)?\s*"),
+    re.compile(r"^(?:请|麻烦)?(?:帮我|给我)?(?:播放|放|找|搜索|搜|推荐|来)?(?:一下|一点|一些|点|些)?\s*"),
+)
+# Whisper often writes Mandarin in traditional characters; those of the rules, as the rules have them.
+_SIMPLIFIED = str.maketrans(
+    "請麻煩幫給來點樂兩個條無帶聲詞純類剛這樣與靜緩輕鬆熱鬧歡動視頻東麼",
+    "请麻烦帮给来点乐两个条无带声词纯类刚这样与静缓轻松热闹欢动视频东么",
 )
 _INSTRUMENTAL = re.compile(
     r"\b(?:instrumental(?: only)?|(?:no|without(?: any)?) (?:vocals?|voices?|singing|lyrics))\b"
-    r"|(?:不要|没有|无)(?:人声|唱歌|歌声|歌词)的?|纯音乐",
+    r"|(?:不要|没有|无)(?:人声|人生|唱歌|歌声|歌词)的?|纯音乐",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(
@@ -48,7 +54,7 @@ _WITHOUT = re.compile(
 _LIKE_LAST = re.compile(
     r"\b(?:(?:something|more|anything|one)\s+)?(?:(?:like|similar to)\s+(?:the\s+)?(?:last|previous)(?:\s+one)?"
     r"|(?:like|similar to)\s+(?:this|that)(?:\s+one)?|more\s+of\s+(?:the same|this|that))\b"
-    r"|(?:像|跟|和|与)?(?:上一个|上一首|刚才(?:那个|那首|的)?|这个|这首)(?:类似|一样|差不多)?的?",
+    r"|(?:像|向|跟|和|与)?(?:上一[个首手]|刚才(?:那个|那首|的)?|这个|这首)(?:类似|一样|差不多)?的?",
     re.IGNORECASE,
 )
 _CALM = re.compile(r"\b(?:calm|quiet|relaxing|soothing|slow|peaceful|gentle)\b|安静|平静|舒缓|轻柔|放松", re.IGNORECASE)
@@ -92,7 +98,7 @@ def understand(said: str, last: str | None = None) -> Request:
     text = " ".join(said.split())
     if not text or len(text) > MOST_TEXT:
         raise DataError(f"request: expected 1 to {MOST_TEXT} characters of speech, got {len(text)}.")
-    question, rest = Question(), text
+    question, rest = Question(), text.translate(_SIMPLIFIED)
     without: list[str] = []
     if _INSTRUMENTAL.search(rest):
         without.append(VOCALS)

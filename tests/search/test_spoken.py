@@ -31,6 +31,7 @@ def test_the_whole_of_a_request() -> None:
         ("播放两首钢琴曲,不要人声", "钢琴曲", 2, (VOCALS,)),
         ("请帮我找下雨的声音", "下雨的声音", 5, ()),
         ("找三个狗叫的视频,不要音乐", "狗叫的视频", 3, ("音乐",)),
+        ("請幫我找三個狗叫的視頻 不要人聲", "狗叫的视频", 3, (VOCALS,)),
     ],
 )
 def test_what_is_looked_for(said: str, text: str, k: int, without: tuple[str, ...]) -> None:
@@ -42,6 +43,7 @@ def test_what_is_looked_for(said: str, text: str, k: int, without: tuple[str, ..
 
 def test_more_of_the_same_needs_something_that_was_played() -> None:
     assert understand("来点像上一个的", last="x").question.like == "x"
+    assert understand("播放一些安靜的音樂,向上一手一樣", last="x").question.like == "x"
     assert understand("more of the same", last="x").question.like == "x"
     with pytest.raises(DataError, match="--last"):
         understand("something like the last one")
