@@ -1,9 +1,10 @@
 """`make audit`: known vulnerabilities of the locked packages, by pip-audit; what it could not look up is no pass.
 
-    python -m avrec.platform.audit TOOL [LOCK]
+    python -m avrec.platform.audit TOOL [LOCK]...
 
-Exit code 0: every package of the lock was looked up, and nothing is known against it, or what is known is excused in
-`audit-exceptions.yaml`, with a reason and a day until which that holds. 1: vulnerable. 2: not audited.
+Without a lock: every `requirements*.lock`, that of the tests and those of the images. Exit code 0: every package was
+looked up, and nothing is known against it, or what is known is excused in `audit-exceptions.yaml`, with a reason and a
+day until which that holds. 1: vulnerable. 2: not audited.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from avrec.errors import AvrecError, ParamsError
-from avrec.platform.doctor import LOCK, locked_versions
+from avrec.platform.doctor import locked_versions
 from avrec.settings import PROJECT
 
 EXCEPTIONS = PROJECT / "audit-exceptions.yaml"
 CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 2
 LONGEST_S = 1800
-SHOWN = 50
+SHOWN = 10
 
 
 class Excuse(BaseModel):
@@ -114,11 +115,17 @@ def judge(report: Mapping[str, Any], locked: Mapping[str, str], excuses: Sequenc
     return Verdict(tuple(vulnerable), tuple(excused), tuple(unaudited), tuple(unused))
 
 
-def audit(tool: str, lock: Path, excuses: Sequence[Excuse], today: date) -> Verdict:
-    """Runs pip-audit over a lock; whatever keeps it from a complete report makes the verdict "not audited"."""
+def audit(tool: str, locks: Sequence[Path], excuses: Sequence[Excuse], today: date) -> Verdict:
+    """Runs pip-audit over locks; whatever keeps it from a complete report makes the verdict "not audited".
+
+    Raises:
+        ParamsError: two locks hold different versions of a package: pip-audit would look one of them up.
+    """
+    locked = together(locks)
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "report.json"
-        command = [tool, "--requirement", str(lock), "--disable-pip", "--no-deps", "--progress-spinner", "off",
+        every, out = Path(folder) / "every.txt", Path(folder) / "report.json"
+        every.write_text("".join(f"{name}=={version}\n" for name, version in locked.items()), encoding="utf-8")
+        command = [tool, "--requirement", str(every), "--disable-pip", "--no-deps", "--progress-spinner", "off",
                    "--format", "json", "--output", str(out)]  # fmt: skip
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
@@ -129,7 +136,31 @@ def audit(tool: str, lock: Path, excuses: Sequence[Excuse], today: date) -> Verd
         except (OSError, ValueError):
             said = done.stderr.strip().splitlines() or ["it wrote no report"]
             return _nobody_knows(f"code {done.returncode}: {said[-1][:500]}")
-    return judge(report, locked_versions(lock.read_text(encoding="utf-8")), excuses, today)
+    return judge(report, locked, excuses, today)
+
+
+def together(locks: Sequence[Path]) -> dict[str, str]:
+    """Version of every package of some locks.
+
+    Raises:
+        ParamsError: two of them disagree.
+    """
+    found: dict[str, str] = {}
+    for lock in locks:
+        for name, version in locked_versions(lock.read_text(encoding="utf-8")).items():
+            if found.setdefault(_normal(name), version) != version:
+                raise ParamsError(f"{lock}: {name} {version}, but {found[_normal(name)]} in another lock; `make lock`.")
+    return found
+
+
+def by_reason(unaudited: Sequence[str]) -> list[str]:
+    """A line a reason: what nobody looked up mostly has one reason for all."""
+    reasons: dict[str, list[str]] = {}
+    for line in unaudited:
+        name, _, why = line.partition(": ")
+        reasons.setdefault(why.partition(f": {name}")[0], []).append(name)
+    return [f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}: {why} "
+            f"({len(names)})" for why, names in reasons.items()]  # fmt: skip
 
 
 def _nobody_knows(why: str) -> Verdict:
@@ -143,18 +174,16 @@ def _normal(name: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    tool, lock = arguments[0], Path(arguments[1]) if len(arguments) > 1 else LOCK
+    tool, locks = arguments[0], [Path(lock) for lock in arguments[1:]] or sorted(PROJECT.glob("requirements*.lock"))
     try:
-        verdict = audit(tool, lock, read_excuses(), datetime.now(UTC).date())
+        verdict = audit(tool, locks, read_excuses(), datetime.now(UTC).date())
     except AvrecError as error:
         print(f"audit: {error}", file=sys.stderr)
         return NOT_AUDITED
     for word, lines in (("excused", verdict.excused), ("not needed any more", verdict.unused),
-                        ("VULNERABLE", verdict.vulnerable), ("NOT AUDITED", verdict.unaudited)):  # fmt: skip
-        for line in lines[:SHOWN]:
+                        ("VULNERABLE", verdict.vulnerable), ("NOT AUDITED", by_reason(verdict.unaudited))):  # fmt: skip
+        for line in lines:
             print(f"{word}: {line}")
-        if len(lines) > SHOWN:
-            print(f"{word}: and {len(lines) - SHOWN} more")
     print(("clean", "vulnerable", "not audited")[verdict.code])
     return verdict.code
 

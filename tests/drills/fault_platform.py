@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.drills.common import PROJECT
@@ -38,21 +40,28 @@ question()
 @contextmanager
 def platform(drill: Drill) -> Iterator[Place]:
     """A real platform with the training DAG and the question, in a place of its own."""
+    late = QUESTION.replace("SECONDS", str(LATE_S)).replace(ASK, f"{ASK}_late")
+    more = {"drill_approval.py": QUESTION.replace("SECONDS", "600"), "drill_approval_late.py": late}
+    with started(drill, drill.place("platform"), [TRAIN], more) as here:
+        yield here
+
+
+@contextmanager
+def started(drill: Drill, here: Place, names: Sequence[str], more: Mapping[str, str] | None = None) -> Iterator[Place]:
+    """A real platform in a place, with some of the project's DAGs and some of the drill's own; none is paused."""
     from avrec.platform.airflow import Airflow
     from avrec.platform.commands import running_platform
 
-    here = drill.place("platform")
-    dags = drill.base / "dags"
-    if not dags.exists():
-        dags.mkdir()
-        for name in ("avrec_common.py", "avrec_train.py"):
-            (dags / name).symlink_to(PROJECT / "dags" / name)
-        (dags / "drill_approval.py").write_text(QUESTION.replace("SECONDS", "600"))
-        late = QUESTION.replace("SECONDS", str(LATE_S)).replace(ASK, f"{ASK}_late")
-        (dags / "drill_approval_late.py").write_text(late)
+    dags = drill.base / f"{here.name}-dags"
+    shutil.rmtree(dags, ignore_errors=True)
+    dags.mkdir()
+    for name in ("avrec_common", *names):
+        (dags / f"{name}.py").symlink_to(PROJECT / "dags" / f"{name}.py")
+    for file, text in (more or {}).items():
+        (dags / file).write_text(text)
     with inhabited(here), running_platform(here.home, dags, demo=True):
         airflow = Airflow("operator")
-        for dag in (TRAIN, ASK, f"{ASK}_late"):
+        for dag in (*names, *(Path(file).stem for file in more or ())):
             airflow.wait_for_dag(dag)
             airflow.unpause(dag)
         yield here

@@ -4,10 +4,10 @@
 
 Kills a task in every stage and the scheduler in the middle of a run, takes MLflow and the database away, locks the
 database, fills the disk under features, model and table, lets two runs and a table go on at once, makes the clock jump,
-damages a cached object, halves a weight, and answers approvals in every wrong way. Each row says what was seen, and
-whether nothing was lost or half done and a repetition finished. `--write` puts the rows into docs/faults.md, each with
-its date and version; rows of steps that were not run stay. Exit code 1 if a row did not end as it must. Filling a disk
-needs a small one of its own: root.
+damages a cached object, halves a weight, answers approvals in every wrong way, and takes a bad champion back. Each row
+says what was seen, and whether nothing was lost or half done and a repetition finished. `--write` puts the rows into
+docs/faults.md, each with its date and version; rows of steps that were not run stay. Exit code 1 if a row did not end
+as it must. Filling a disk needs a small one of its own: root.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.drills import fault_platform, fault_steps
-from tests.drills.common import PROJECT, end_all, left_of, version_of_project, write_section
+from tests.drills import fault_platform, fault_rollback, fault_steps
+from tests.drills.common import PROJECT, end_all, left_of, write_section
 from tests.drills.fault_base import Drill, Row
 
 PAGE = PROJECT / "docs" / "faults.md"
@@ -40,6 +40,7 @@ STEPS: dict[str, Callable[[Drill], None]] = {
     "clock": fault_steps.clock_jumps,
     "approvals": fault_platform.approvals,
     "scheduler": fault_platform.scheduler_killed,
+    "rollback": fault_rollback.taken_back,
     "two-runs": fault_steps.two_runs_and_a_table,
     "kill": fault_steps.killed_in_every_stage,
 }
@@ -67,7 +68,7 @@ def run(base: Path, names: Iterable[str], after: Callable[[Drill], None] = lambd
 
 def write(drill: Drill) -> None:
     """Puts what was seen so far into the page."""
-    where = f"{datetime.now(UTC):%Y-%m-%d}, {version_of_project()}"
+    where = f"{datetime.now(UTC):%Y-%m-%d}, {drill.project}"
     write_section(PAGE, "faults", table(drill.rows, written(PAGE), where))
 
 

@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from avrec.errors import ParamsError
-from avrec.platform.audit import CLEAN, NOT_AUDITED, VULNERABLE, Excuse, audit, judge, main, read_excuses
+from avrec.platform.audit import (
+    CLEAN,
+    NOT_AUDITED,
+    VULNERABLE,
+    Excuse,
+    audit,
+    by_reason,
+    judge,
+    main,
+    read_excuses,
+    together,
+)
 
 TODAY = date(2026, 6, 1)
 LOCKED = {"good": "1.0", "Bad_Name": "2.0"}
@@ -57,7 +68,7 @@ def test_a_package_nobody_looked_up_is_no_pass(seen: dict[str, Any]) -> None:
 def test_a_tool_that_cannot_do_its_work_is_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text("good==1.0\n")
-    assert audit(str(tmp_path / "absent"), lock, [], TODAY).code == NOT_AUDITED
+    assert audit(str(tmp_path / "absent"), [lock], [], TODAY).code == NOT_AUDITED
     assert main([sys.executable, str(lock)]) == NOT_AUDITED  # a program that knows none of the arguments
     *_, why, verdict = capsys.readouterr().out.splitlines()
     assert verdict == "not audited"
@@ -70,3 +81,20 @@ def test_an_exception_needs_a_reason_and_an_end(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="expires"):
         read_excuses(path)
     assert read_excuses() == []
+
+
+def test_all_locks_are_looked_at_as_one_and_must_agree(root: Path, tmp_path: Path) -> None:
+    locks = sorted(root.glob("requirements*.lock"))
+    every = together(locks)
+    assert len(locks) > 3 and {"tensorflow", "apache-airflow", "nvidia-cudnn-cu12"} <= set(every)
+    (tmp_path / "one.lock").write_text("Some_Package==1.0\n")
+    (tmp_path / "two.lock").write_text("some-package==1.1\n")
+    with pytest.raises(ParamsError, match="another lock"):
+        together([tmp_path / "one.lock", tmp_path / "two.lock"])
+
+
+def test_one_reason_for_many_packages_is_said_once() -> None:
+    lines = [f"p{i}: not found: p{i} (1.0)" for i in range(12)] + ["q 2.0: not in the tool's report"]
+    first, second = by_reason(lines)
+    assert first.endswith("p9 and 2 more: not found (12)")
+    assert second == "q 2.0: not in the tool's report (1)"
