@@ -162,12 +162,39 @@ class SpeechParams(Section):
     max_words: Positive = 2000
 
 
+class SemanticParams(Section):
+    """What reads an item as a whole: a network over the segments of all its modalities (docs/understand.md).
+
+    `encoder`: none; transformer: attention over all segments; gru, lstm: a recurrent network in both directions; each
+    with attention pooling, and its vector is then one more modality. `dim`: length of the vectors. `blocks`: layers;
+    `heads`: of the transformer's attention. `epochs`, `batch_size`, `learning_rate`: passes over the items, items a
+    step, and the rate of Adam. `modality_dropout`: probability that a view of an item lacks a modality in training.
+    """
+
+    encoder: Literal["none", "transformer", "gru", "lstm"] = "none"
+    dim: Annotated[int, Field(ge=8, le=512, multiple_of=2)] = 64
+    blocks: Annotated[int, Field(ge=1, le=8)] = 2
+    heads: Positive = 4
+    epochs: Positive = 60
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    seed: int = 7
+
+    @model_validator(mode="after")
+    def _heads_share_the_vector(self) -> SemanticParams:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
+        return self
+
+
 class FeaturesParams(Section):
     limits: LimitsParams = LimitsParams()
     speech: SpeechParams = SpeechParams()
     visual: VisualParams = VisualParams()
     audio: AudioParams = AudioParams()
     text: TextParams = TextParams()
+    semantic: SemanticParams = SemanticParams()
 
     @model_validator(mode="after")
     def _transcript(self) -> FeaturesParams:

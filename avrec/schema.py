@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from avrec.errors import SchemaError
 
-MODALITIES = ("visual", "audio", "text")
+EXTRACTED = ("visual", "audio", "text")
+"""Modalities that extractors find in an item by itself."""
+
+SEMANTIC = "semantic"
+"""The modality that an encoder reads from the segments of all others, where `features.semantic` names one."""
+
+MODALITIES = (*EXTRACTED, SEMANTIC)
 """Modalities in the order in which every array over modalities lists them."""
 
 EVENTS = ("view", "finish", "like", "share", "follow", "comment", "save", "skip", "dislike")

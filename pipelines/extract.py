@@ -14,7 +14,7 @@ from avrec.datasets.dataset import Dataset
 from avrec.features.extract import fill_store
 from avrec.features.shards import plan_shards
 from avrec.params import Params
-from avrec.schema import MODALITIES
+from avrec.schema import EXTRACTED
 from pipelines.stage import DATA, run
 
 
@@ -22,7 +22,7 @@ def work(params: Params, shard: int, of: int, retry: bool) -> None:
     valid = Dataset(DATA / "valid")
     items = valid.table("items")
     members = pa.array(plan_shards(valid, of)[shard], pa.string())
-    wanted = [modality for modality in MODALITIES if modality not in valid.meta.given_features]
+    wanted = [modality for modality in EXTRACTED if modality not in valid.meta.given_features]
     wanted += ["speech"] if params.features.speech.enabled else []
     chosen = items.filter(pc.is_in(items["item_id"], members))
     report = fill_store(chosen, valid.meta.media_root, params.features, wanted, retry=retry)

@@ -191,19 +191,18 @@ def inputs(made: Plan, checkout: Path) -> Iterator[tuple[Bundle, Dataset]]:
         yield bundle, Dataset(checkout / VALID)
         return
     with scratch(made.data_run, "recommend-data") as here:
-        here.pull([VALID.as_posix(), *(f"data/features/{modality}" for modality in bundle.catalog.features)])
+        here.pull([VALID.as_posix(), *(f"data/features/{modality}" for modality in bundle.reads)])
         yield newer(bundle, here.folder)
 
 
 def newer(bundle: Bundle, folder: Path) -> tuple[Bundle, Dataset]:
     """The bundle over the catalogue of a later run, which is restored in `folder`."""
-    from avrec.features.base import read_features
     from avrec.recommend.catalogs import unsafe_of
 
     dataset = Dataset(folder / VALID)
     items = dataset.table("items")
     ids = items["item_id"].to_pylist()
-    features = {name: read_features(folder / "data" / "features" / name, name, ids) for name in bundle.catalog.features}
+    features = bundle.features_of(folder / "data" / "features", ids)
     unsafe = unsafe_of(folder / VISUAL, ids)
     return bundle.with_catalog(items, features, unsafe), dataset
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from avrec.datasets.dataset import Dataset
 from avrec.features.opinions import apply_opinions
+from avrec.features.semantic_folder import ENCODER
 from avrec.matching.data import Histories, Interactions
 from avrec.matching.loading import load_catalog, load_interactions
 from avrec.matching.registry import MATCHERS
@@ -18,6 +19,7 @@ from avrec.params import Params
 from avrec.recommend.bundle import write_bundle
 from avrec.recommend.catalogs import unsafe_of
 from avrec.recommend.segments import segments_of
+from avrec.schema import SEMANTIC
 from pipelines.stage import ARTIFACTS, DATA, fresh, run
 
 LISTS = ("diversity", "spread", "max_per_category", "max_unsafe", "media_types")
@@ -43,6 +45,7 @@ def work(params: Params) -> None:
         histories=Histories.from_interactions(interactions, everyone),
         user_ids=interactions.user_ids,
         search=DATA / "signals" / "search",
+        encoder=DATA / "features" / SEMANTIC / ENCODER if SEMANTIC in catalog.features else None,
         segments=segments_of(valid.table("users"), interactions, len(catalog)),
         unsafe=unsafe_of(DATA / "features" / "visual", catalog.item_ids),
         info={

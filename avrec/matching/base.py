@@ -31,7 +31,7 @@ lead there from the named item; `segment`: people of the same segment like it mo
 they say; `none`: nothing spoke for it, the list needed filling. Matchers keep their places in this tuple: new kinds
 come at its end."""
 
-MODALITY_REASONS = {"visual": "picture", "audio": "sound", "text": "text"}
+MODALITY_REASONS = {"visual": "picture", "audio": "sound", "text": "text", "semantic": "taste"}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from avrec.datasets.dataset import Dataset
 from avrec.errors import DataError
 from avrec.features.base import Features, read_features
+from avrec.features.semantic_folder import is_encoded
 from avrec.matching.data import Catalog, Histories, Interactions, Ints, Longs
-from avrec.schema import INTERACTIONS, ITEMS, MODALITIES
+from avrec.schema import INTERACTIONS, ITEMS, MODALITIES, SEMANTIC
 
 _TAGGED = {"seen": ("visual", "visual_tags"), "heard": ("audio", "sound_tags")}
 """Kinds of entities that extractors find: the modality and its column of `avrec.schema.SIGNALS`."""
@@ -65,7 +66,8 @@ def load_catalog(valid: Dataset, features_root: Path) -> Catalog:
     items = valid.table("items")
     ids = items["item_id"].to_pylist()
     folders = {modality: Path(features_root) / modality for modality in MODALITIES}
-    found = {name: read_features(folder, name, ids) for name, folder in folders.items() if folder.is_dir()}
+    there = [name for name, folder in folders.items() if (is_encoded(folder) if name == SEMANTIC else folder.is_dir())]
+    found = {name: read_features(folders[name], name, ids) for name in there}
     catalog = catalog_of(items, found)
     tagged = {kind: _tags(folders[modality], column, ids) for kind, (modality, column) in _TAGGED.items()}
     return replace(catalog, entities={**catalog.entities, **{kind: names for kind, names in tagged.items() if names}})

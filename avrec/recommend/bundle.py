@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from avrec.datasets.dataset import write_table
 from avrec.errors import DataError
-from avrec.features.base import Features
+from avrec.features.base import Features, read_features
+from avrec.features.semantic_folder import encoder_hash
 from avrec.matching.base import BLOCK, Matcher, Reasons, mask_scores, save_arrays
 from avrec.matching.data import Catalog, Floats, Histories, Ints, Longs, Mask
 from avrec.matching.loading import catalog_of
@@ -29,7 +30,7 @@ from avrec.matching.spreading import Likeness, ListRules, arrange
 from avrec.recommend.catalogs import extend_features, extend_items, extend_unsafe
 from avrec.recommend.filters import ItemFilter, allowed_items
 from avrec.recommend.segments import Segments, explained, nobody
-from avrec.schema import ITEMS
+from avrec.schema import EXTRACTED, ITEMS, SEMANTIC
 
 FORMAT = 1
 INFO = "bundle.json"
@@ -206,6 +207,34 @@ class Bundle:
         """The items a filter lets through, `[n_items]` bool."""
         return allowed_items(self.items, wanted, self.unsafe)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Modalities whose folders `features_of` reads."""
+        return EXTRACTED if SEMANTIC in self.catalog.features else tuple(self.catalog.features)
+
+    def features_of(self, features: Path, item_ids: Sequence[str]) -> dict[str, Features]:
+        """Vectors of any items as this model needs them; semantic ones are read by its own encoder, now.
+
+        Args:
+            features: Folder with a folder for each of `reads`, as the feature stages write them.
+            item_ids: Items in the order wanted.
+
+        Raises:
+            DataError: a folder is not there or not sound, or the bundle lacks its encoder.
+        """
+        own = [name for name in self.catalog.features if name != SEMANTIC]
+        found = {name: read_features(features / name, name, item_ids) for name in own}
+        if SEMANTIC in self.catalog.features:
+            from avrec.features.semantic_tables import encoded_features
+
+            found[SEMANTIC] = encoded_features(self.folder / SEMANTIC, features, item_ids)
+        return found
+
+    def shared_features(self, other: Bundle) -> dict[str, Features]:
+        """Vectors of another bundle's items that mean the same here: its semantic ones only if the encoder is one."""
+        same = encoder_hash(self.folder / SEMANTIC) == encoder_hash(other.folder / SEMANTIC)
+        return {name: found for name, found in other.catalog.features.items() if same or name != SEMANTIC}
+
     def with_catalog(self, items: pa.Table, features: Mapping[str, Features], unsafe: Floats | None = None) -> Bundle:
         """The same model over a catalogue that is newer than its training.
 
@@ -244,6 +273,7 @@ def write_bundle(
     user_ids: Sequence[str],
     info: Mapping[str, Any],
     search: Path | None = None,
+    encoder: Path | None = None,
     unsafe: Floats | None = None,
     segments: Segments | None = None,
 ) -> None:
@@ -259,6 +289,7 @@ def write_bundle(
         user_ids: Pseudonyms.
         info: `settings`, `trained_from`, `trained_through` (ISO or None), `dataset` (source, synthetic, as_of) and `k`.
         search: Folder of a search index over the same items, which goes along.
+        encoder: Folder of the encoder that the semantic vectors are of; it goes along, for items that come later.
         unsafe: Probability of unsafe pictures of each item; NaN, or None for all, where nobody judged.
         segments: Of `avrec.recommend.segments.segments_of`; None for no default list by segment.
 
@@ -281,8 +312,9 @@ def write_bundle(
         save_arrays(folder / UNSAFE, {"unsafe": unsafe})
     if segments is not None:
         save_arrays(folder / SEGMENTS, segments.state())
-    if search is not None:
-        shutil.copytree(search, folder / "search")
+    for part, path in (("search", search), (SEMANTIC, encoder)):
+        if path is not None:
+            shutil.copytree(path, folder / part)
     values = {**info, "format": FORMAT, "matchers": sorted(matchers), "serve": serve}
     text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / INFO).write_text(text + "\n", encoding="utf-8")

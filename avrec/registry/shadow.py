@@ -177,7 +177,7 @@ def _champion_bundle(version: ModelVersion, champion: ModelVersion | None, bundl
     with tempfile.TemporaryDirectory() as scratch:
         try:
             found = Bundle.load(versions.fetch(champion.version, Path(scratch) / "model"))
-            return found.with_catalog(bundle.items, bundle.catalog.features), ""
+            return found.with_catalog(bundle.items, found.shared_features(bundle)), ""
         except DataError as error:
             return None, f"Version {champion.version}, the champion, cannot be compared: {error}"
 

@@ -14,6 +14,7 @@ from avrec.features.encoder import Encoder, multilingual
 from avrec.features.labels import labels_of
 from avrec.features.sentiment import sentences
 from avrec.features.signals import segments_of
+from avrec.schema import SEMANTIC
 from avrec.search.index import ITEM_COLUMNS, ChannelWriter, SearchIndex
 from avrec.search.projection import fit_projection, unit
 from avrec.search.sources import Source
@@ -59,7 +60,8 @@ def build_index(source: Source, encoder: Encoder | None = None) -> SearchIndex:
             elif item in own:
                 _add_pairs(pairs, vectors, None, None, own[item])
         learned[projected] = _project(source.features[modality], index, pairs, writers[projected])
-    _add_speech(source.features.get("speech"), index, writers["said"])
+    _add_moments(source.features.get("speech"), index, writers["said"])
+    _add_moments(source.features.get(SEMANTIC), index, writers[SEMANTIC], with_mean=True)
     channels = {name: writer.close() for name, writer in sorted(writers.items()) if writer}
     info = {"items": len(rows), "pairs": learned, "features": source.params.model_dump(mode="json")}
     return SearchIndex(_item_table(rows), channels, names, label_words, info)
@@ -141,12 +143,13 @@ def _project(folder: Path, index: dict[str, int], pairs: Pairs, writer: ChannelW
     return len(moments)
 
 
-def _add_speech(folder: Path | None, index: dict[str, int], writer: ChannelWriter) -> None:
+def _add_moments(folder: Path | None, index: dict[str, int], writer: ChannelWriter, with_mean: bool = False) -> None:
+    """Moments that are in a space of their own already."""
     if folder is None:
         return
     for item_id, vectors, starts, ends in segments_of(folder):
         if item_id in index:
-            writer.add(index[item_id], starts, ends, unit(vectors))
+            (writer.add_with_mean if with_mean else writer.add)(index[item_id], starts, ends, unit(vectors))
 
 
 def _item_table(rows: list[dict[str, Any]]) -> pa.Table:

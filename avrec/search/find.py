@@ -17,6 +17,7 @@ import numpy.typing as npt
 from avrec.errors import DataError
 from avrec.features.base import Vectors
 from avrec.features.encoder import Encoder, multilingual
+from avrec.schema import SEMANTIC
 from avrec.search.index import Channel, SearchIndex
 from avrec.search.projection import unit
 
@@ -164,7 +165,7 @@ def _like(index: SearchIndex, item_id: str) -> Iterable[_Asked]:
     if item_id not in index.row_of:
         raise DataError(f"search: item '{item_id}' is not in the catalogue.")
     item = index.row_of[item_id]
-    for name in ("audio", "visual", "words"):
+    for name in ("audio", "visual", "words", SEMANTIC):
         if name in index.channels:
             channel = index.channels[name]
             rows = (channel.item == item) & channel.whole
@@ -244,7 +245,7 @@ def _hit(index: SearchIndex, item: int, score: float, found: _Found, question: Q
 def _why(index: SearchIndex, name: str, place: int, question: Question, encoder: Encoder) -> str:
     if name not in index.labels:
         return {"words": "its words", "said": "what is said", "audio": "sounds alike", "visual": "looks alike",
-                "sound": "its sound", "picture": "its picture"}.get(name, "")  # fmt: skip
+                "sound": "its sound", "picture": "its picture", SEMANTIC: "goes alike"}.get(name, "")  # fmt: skip
     shares = attention(index.label_words[name], question.text, encoder).max(axis=0)
     label = int(np.argmax(shares * index.channels[name].vectors[place].astype(np.float32)))
     return f"{name}: {index.labels[name][label].split(',')[0].lower()}"

@@ -20,11 +20,12 @@ from avrec.features.base import Vectors
 FORMAT = 1
 INFO = "index.json"
 
-CHANNELS = ("words", "said", "heard", "seen", "sound", "picture", "audio", "visual")
+CHANNELS = ("words", "said", "heard", "seen", "sound", "picture", "audio", "visual", "semantic")
 """Spaces of the index.
 
 words: sentences by and about the item. said: what is spoken in a moment. heard, seen: probability of every label.
 sound, picture: moments brought into the space of sentences. audio, visual: moments as the networks describe them.
+semantic: moments as an encoder reads them, which knows the whole item; where params name one.
 """
 
 ITEM_COLUMNS = pa.schema([

@@ -15,7 +15,7 @@ from avrec.features.origin import NAME, read_origin
 from avrec.features.signals import item_signals
 from avrec.features.tables import folders_of, items_of
 from avrec.params import FeaturesParams
-from avrec.schema import SIGNALS
+from avrec.schema import SEMANTIC, SIGNALS
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Source:
     Attributes:
         items: Table `avrec.schema.ITEMS`.
         signals: Table `avrec.schema.SIGNALS`, a row an item, in the same order.
-        features: Folder of `visual`, `audio` and perhaps `speech`, as the feature stages write them.
+        features: Folder of `visual`, `audio`, and perhaps `speech` and `semantic`, as the feature stages write them.
         params: Section `features` that they were extracted with.
     """
 
@@ -53,7 +53,8 @@ def open_source(folder: Path, params: FeaturesParams) -> Source:
     if (folder / "valid").is_dir():
         items = Dataset(folder / "valid").table("items")
         features = folder / "features"
-        folders = {"visual": features / "visual", "audio": features / "audio", "speech": folder / "signals" / "speech"}
+        folders = {"visual": features / "visual", "audio": features / "audio", "speech": folder / "signals" / "speech",
+                   SEMANTIC: features / SEMANTIC}  # fmt: skip
         return Source(items, _signals(folder, items), folders, params)
     raise DataError(
         f"{folder} is no catalogue: give a folder that `avrec features extract` wrote, or the folder `data` of the "

@@ -21,7 +21,7 @@ from avrec.recommend.publication import Publisher
 from avrec.registry import client as server
 from avrec.registry import promotion
 from avrec.registry.approval import read_record
-from avrec.schema import MODALITIES
+from avrec.schema import EXTRACTED
 from tests.end_to_end.clicking import answer, signed_in
 from tests.end_to_end.conftest import LIMIT_S, RECOMMEND, TRAIN, Platform
 
@@ -38,7 +38,8 @@ def test_every_stage_ran_and_media_were_read_in_shards(platform: Platform, asked
         "dataset",
         "validate",
         "split",
-        *(f"features.{m}" for m in MODALITIES),
+        *(f"features.{m}" for m in EXTRACTED),
+        "semantic",
         "signals",
         "rank",
         "evaluate",

@@ -1,9 +1,11 @@
-"""The stages train, rank and refit on a small data set on disk, run twice in processes of their own."""
+"""The stages semantic, train, rank and refit on a small data set on disk, run twice in processes of their own."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,18 +19,20 @@ import pytest
 from avrec.datasets.dataset import DatasetMeta, write_meta, write_table
 from avrec.features.base import partition_of
 from avrec.features.opinions import OPINIONS
+from avrec.features.semantic_folder import INFO
 from avrec.matching.data import Catalog, Interactions
 from avrec.matching.loading import Split, concat
 from avrec.matching.registry import MATCHERS
 from avrec.recommend.bundle import Bundle
-from avrec.schema import FEATURES, INTERACTIONS
+from avrec.schema import EXTRACTED, FEATURES, INTERACTIONS, ITEMS, SEMANTIC
 
 from .conftest import World
 
 RUN = """
 import sys
 from avrec.params import load_params
-from pipelines import rank, refit, train
+from pipelines import rank, refit, semantic, train
+semantic.work(load_params())
 more = ["ease_side", "item_knn", "factors", "knowledge_graph", "graph", "sequence"]
 for names in (["popularity"], ["content"], ["ease"], ["two_tower"], more):
     sys.argv = ["train", *names]
@@ -39,7 +43,9 @@ refit.work(load_params())
 
 MORE = ("ease_side", "item_knn", "knowledge_graph")  # switched on; the others of that stage are off, as in params.yaml
 
-PARAMS = """matching:
+PARAMS = """features:
+  semantic: {encoder: gru, dim: 16, blocks: 1, epochs: 2}
+matching:
   two_tower: {dim: 16, epochs: 3, patience: 1, batch_size: 128}
   ease: {l2: 30}
   ease_side: {enabled: true}
@@ -133,9 +139,39 @@ def test_what_is_deployed_serves_known_and_unknown_people(runs: list[tuple[Path,
     assert not seen & set(lists.items[0].tolist())
 
 
-def test_reports_hold_settings_epochs_and_figures(runs: list[tuple[Path, dict[str, str]]]) -> None:
-    import json
+def test_new_items_are_read_by_the_encoder_that_went_along(
+    runs: list[tuple[Path, dict[str, str]]], tmp_path: Path
+) -> None:
+    bundle = Bundle.load(runs[0][0] / "artifacts" / "bundle")
+    known = bundle.catalog.features[SEMANTIC]
+    assert known.present.any() and bundle.reads == EXTRACTED
+    # The same content under another name, among other items than those of the training.
+    like = int(np.flatnonzero(known.present)[3])
+    for modality in bundle.reads:
+        old = bundle.catalog.features[modality]
+        vector = old.vectors[like].tolist() if old.present[like] else []
+        rows = {"item_id": ["new"], "vector": [vector], "present": [bool(old.present[like])], "reason": [None]}
+        (tmp_path / modality / "features").mkdir(parents=True)
+        pq.write_table(pa.table(rows, schema=FEATURES.schema), tmp_path / modality / "features" / "part-00.parquet")
+    items = ITEMS.conform(pa.table({"item_id": ["new"], "media_type": ["video"]}))
+    newer = bundle.with_catalog(items, bundle.features_of(tmp_path, ["new"]))
+    assert np.array_equal(newer.catalog.features[SEMANTIC].vectors[-1], known.vectors[like])
+    assert np.array_equal(newer.catalog.features[SEMANTIC].vectors[:-1], known.vectors)
+    assert (newer.recommend(bundle.histories_of(["user3"]), 7).items >= 0).all()
 
+
+def test_vectors_of_another_encoder_are_not_taken(runs: list[tuple[Path, dict[str, str]]], tmp_path: Path) -> None:
+    folder = runs[0][0] / "artifacts" / "bundle"
+    shutil.copytree(folder, tmp_path / "other")
+    ours, other = Bundle.load(folder), Bundle.load(tmp_path / "other")
+    assert SEMANTIC in ours.shared_features(other)
+    said = (tmp_path / "other" / SEMANTIC / INFO).read_text(encoding="utf-8")
+    digest = json.loads(said)["sha256"]
+    (tmp_path / "other" / SEMANTIC / INFO).write_text(said.replace(digest, "0" * 64), encoding="utf-8")
+    assert set(ours.shared_features(other)) == set(EXTRACTED)
+
+
+def test_reports_hold_settings_epochs_and_figures(runs: list[tuple[Path, dict[str, str]]]) -> None:
     training = runs[0][0] / "artifacts" / "training"
     reports = {path.stem: json.loads(path.read_text()) for path in training.iterdir()}
     assert set(reports) == set(MATCHERS)

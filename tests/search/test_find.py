@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 from avrec.errors import DataError
 from avrec.features.encoder import multilingual
 from avrec.features.signals import segments_of
+from avrec.schema import SEMANTIC
 from avrec.search.build import build_index
 from avrec.search.find import MOST_TEXT, Question, find
 from avrec.search.index import SearchIndex
 from avrec.search.sources import Source
+
+from .conftest import write_features
 
 
 def best(index: SearchIndex, **asked: object) -> list[str]:
@@ -50,6 +54,20 @@ def test_like_an_item_never_is_the_item(index: SearchIndex) -> None:
     answers = best(index, like="rain")
     assert answers[0] == "dog-in-rain"
     assert "rain" not in answers
+
+
+def test_an_encoder_of_whole_items_points_to_moments(source: Source, tmp_path: Path) -> None:
+    ids = source.items["item_id"].to_pylist()
+    alike = np.eye(8, dtype=np.float32)
+    moments = {item: alike[[number % 8, 6, number // 2]] for number, item in enumerate(ids)}
+    write_features(tmp_path, SEMANTIC, moments, 2.0, ids)
+    index = build_index(replace(source, features={**source.features, SEMANTIC: tmp_path / SEMANTIC}))
+    channel = index.channels[SEMANTIC]
+    assert len(channel) == (3 + 1) * len(ids)  # three moments, and each item as a whole
+    only = replace(index, channels={SEMANTIC: channel})
+    hits = find(only, Question(like="rain"), 5)
+    assert hits and all(hit.channel == SEMANTIC and hit.item_id != "rain" for hit in hits)
+    assert all(hit.end_s - hit.start_s == 2.0 for hit in hits)
 
 
 def test_what_is_not_wanted_is_left_out(index: SearchIndex) -> None:
