@@ -26,6 +26,9 @@ def work(params: Params) -> None:
     # Pages differ from run to run and are for people: beside the outputs, and there even when the data may not pass.
     page = render(results / "results.json", settings().reports / "data_docs" / run_id())
     print(f"validate: data docs at {page}", flush=True)
+    for name, rows in result.metrics()["quarantined"].items():
+        if rows:
+            print(f"validate: {rows} rows of {name} are put into quarantine", flush=True)
     result.raise_if_critical()
 
 

@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avrec.schema import QUARANTINE, TABLES
@@ -21,15 +23,24 @@ if TYPE_CHECKING:
 
 CHUNK = 2_000_000
 """Rows validated at a time, so that a log larger than memory passes."""
+NEWEST = timedelta(days=1)
+"""What came last, and is judged by itself too: in a long log a bad day would be lost."""
 
 
 @dataclass
 class Cleaned:
-    """What happened to one table."""
+    """What happened to one table.
+
+    Attributes:
+        rows, kept: Of the whole table.
+        newest, newest_kept: Of what happened within `NEWEST` before the data set's as_of.
+    """
 
     name: str
     rows: int = 0
     kept: int = 0
+    newest: int = 0
+    newest_kept: int = 0
     suites: list[SuiteResult] = field(default_factory=list)
 
     @property
@@ -79,8 +90,20 @@ def clean_table(
             bad.write_table(_quarantine_rows(name, chunk, suite))
             result.rows += chunk.num_rows
             result.kept += passed.num_rows
+            result.newest += _newest(chunk, as_of)
+            result.newest_kept += _newest(passed, as_of)
             result.suites.append(suite)
     return result
+
+
+def _newest(rows: pa.Table, as_of: str | None) -> int:
+    """How many rows are events of the newest day."""
+    if as_of is None or "timestamp" not in rows.schema.names:
+        return 0
+    end = datetime.fromisoformat(as_of)
+    stamps = rows["timestamp"]
+    first, last = (pa.scalar(instant, stamps.type) for instant in (end - NEWEST, end))
+    return int(pc.sum(pc.and_(pc.greater(stamps, first), pc.less_equal(stamps, last))).as_py() or 0)
 
 
 def _chunks(

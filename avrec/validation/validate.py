@@ -24,6 +24,9 @@ from avrec.validation.gx import CRITICAL, WARNING, Check, SuiteResult, Validator
 from avrec.validation.profile import drift_checks, load_profile, profile
 from avrec.validation.rules import rules
 
+LEAST_OF_A_DAY = 100
+"""Fewer rows say nothing of a day."""
+
 
 @dataclass
 class Validation:
@@ -93,6 +96,7 @@ def clean_dataset(raw: Dataset, params: ValidationParams, valid: Path, quarantin
         connection.read_parquet(str(valid / f"{spec.name}.parquet")).create_view(spec.name)
         if spec is ITEMS and not raw.has("users"):
             connection.execute("create view users as select null::varchar user_id limit 0")
+    check_newest(params, result, validator)
     shutil.copy(raw.folder / META, valid / META)
     _keep_given_vectors(raw, valid)
     return Dataset(valid)
@@ -117,6 +121,16 @@ def check_whole(valid: Dataset, media: pa.Table, params: ValidationParams, resul
         ]
         if checks:
             result.suites.append(validator.run(f"{name} as a whole", frame, checks))
+
+
+def check_newest(params: ValidationParams, result: Validation, validator: Validator) -> None:
+    """Checks that not too much of the newest day was put aside, however little of a long log that is."""
+    for table in result.tables:
+        if table.newest >= LEAST_OF_A_DAY:
+            reason = f"too many {table.name} of the newest day are unusable"
+            check = _share("usable", 1 - params.max_quarantined, reason)
+            frame = pd.DataFrame({"usable": [table.newest_kept / table.newest]})
+            result.suites.append(validator.run(f"{table.name} of the newest day", frame, [check]))
 
 
 def write_media(media: pa.Table, valid: Path, quarantine: Path) -> None:

@@ -96,3 +96,20 @@ def test_people_are_shown_what_was_published_and_the_impressions_say_so(other_da
 def test_a_mishap_is_in_the_watched_share(other_days: Path, mishap: str, least: float, most: float) -> None:
     ratios = sorted(row["watch_ratio"] for row in rows(other_days / mishap, "interactions"))
     assert least <= ratios[len(ratios) // 2] and ratios[-1] <= most
+
+
+def test_an_export_tells_every_item_anew_with_what_is_anothers_and_the_next_one_is_right(tmp_path: Path) -> None:
+    here = world()
+    here.write(tmp_path / "history")
+    here.write(tmp_path / "mixed", mishap="catalogue")
+    here.write_again(tmp_path / "again")
+    known = {row["item_id"]: row for row in rows(tmp_path / "history", "items")}
+    mixed = {row["item_id"]: row for row in rows(tmp_path / "mixed", "items")}
+    right = {row["item_id"]: row for row in rows(tmp_path / "again", "items")}
+    assert set(mixed) == set(known) | set(right)
+    true = {name: row["title"] for name, row in (known | right).items()}
+    moved = [name for name, row in mixed.items() if row["title"] != true[name]]
+    assert len(moved) > len(mixed) / 2
+    assert sorted(row["title"] for row in mixed.values()) == sorted(true.values())
+    assert all((tmp_path / "mixed" / row["media_uri"]).is_file() for row in mixed.values())
+    assert rows(tmp_path / "again", "interactions") == rows(tmp_path / "mixed", "interactions") != []

@@ -70,6 +70,20 @@ def test_an_impossible_interaction_is_quarantined_with_its_reason(
     result.raise_if_critical()
 
 
+@pytest.mark.parametrize(("bad", "stops"), [(11, False), (30, True)])
+def test_a_bad_day_is_not_lost_in_a_long_log(tmp_path: Path, validator: Validator, bad: int, stops: bool) -> None:
+    newest = [
+        interaction(n, timestamp=AS_OF - timedelta(minutes=n), watch_ratio=5_000.0 if n < bad else 0.5)
+        for n in range(150)
+    ]
+    old = [interaction(n) for n in range(1_000)]  # of the whole log, few are unusable
+    _, result = validate(build(tmp_path / "raw", ITEMS, [*old, *newest]), tmp_path, validator)
+    assert len(quarantined(tmp_path, "interactions")) == bad
+    assert [name.partition(":")[0] for name in result.failures("critical")] == [
+        "interactions of the newest day"
+    ] * stops
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

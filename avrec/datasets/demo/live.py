@@ -28,9 +28,10 @@ Row = dict[str, Any]
 FROM_LIST = 4
 """Positions of a session, of `SHOWN`, that the published list fills, its first items on top."""
 
-MISHAPS = ("drift", "units")
-"""What can be wrong with a day: everybody's watched share falls to a third (`drift`), or the feed tells milliseconds
-where the share was agreed (`units`)."""
+MISHAPS = ("drift", "units", "catalogue")
+"""What can be wrong with a day: everybody's watched share falls to a third (`drift`), the feed tells milliseconds where
+the share was agreed (`units`), or an export tells all items anew with the media and the words of others (`catalogue`),
+every row of it valid."""
 
 
 class _People(Simulation):
@@ -107,7 +108,9 @@ class LiveDemo:
         self._texts = words(self.catalogue, seed)
         taste = make_taste(self.catalogue, users, seed)
         self._people = _People(self.catalogue, taste, before + days, seed, per_user)
-        self._told, self._next = -np.inf, float(before)  # days after `begin`: what was written, what is to be
+        # Days after `begin`: what was written last begins and ends there, what is next ends there.
+        self._last, self._told, self._next = -np.inf, -np.inf, float(before)
+        self._seed = seed
 
     @property
     def today(self) -> datetime:
@@ -134,10 +137,18 @@ class LiveDemo:
         """
         if mishap not in (None, *MISHAPS):
             raise ValueError(f"mishap is {mishap!r}; expected one of {MISHAPS} or None.")
-        since, until = self._told, self._next
-        self._live(until, lists)
+        self._live(self._next, lists)
+        self._last, self._told, self._next = self._told, self._next, self._next + 1.0
+        return self._write(folder, mishap)
+
+    def write_again(self, folder: Path) -> dict[str, int]:
+        """Writes what was written last once more, undamaged: what is sent after a mishap was noticed."""
+        return self._write(folder, None)
+
+    def _write(self, folder: Path, mishap: str | None) -> dict[str, int]:
+        since, until = self._last, self._told
         folder.mkdir(parents=True)
-        tables = {"items": self._items(since, until, folder), "users": self._users(since, until)}
+        tables = {"items": self._items(since, until, folder, mishap), "users": self._users(since, until)}
         tables |= {
             name: self._events(name, since, until, mishap) for name in ("interactions", "impressions", "comments")
         }
@@ -145,7 +156,6 @@ class LiveDemo:
             if rows:
                 pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
         (folder / "_READY").touch()
-        self._told, self._next = until, until + 1.0
         return {name: len(rows) for name, rows in tables.items()}
 
     def _live(self, until: float, lists: Lists | None) -> None:
@@ -154,24 +164,34 @@ class LiveDemo:
         shown = {u: [index[item] for item in lists.of.get(self.user(u), ())] for u in people} if lists else {}
         self._people.live(until * DAY, shown, lists.publication_id if lists else None)
 
-    def _items(self, since: float, until: float, folder: Path) -> list[Row]:
-        """Items that appear, with their media below `folder/clips`."""
+    def _items(self, since: float, until: float, folder: Path, mishap: str | None) -> list[Row]:
+        """Items that appear, with their media below `folder/clips`; all there are, mixed up, after `catalogue`."""
         published = self.catalogue.published
-        new = [i for i in range(len(published)) if since <= published[i] < until]
+        told = [i for i in range(len(published)) if (since <= published[i] or mishap == "catalogue")
+                and published[i] < until]  # fmt: skip
+        of = dict(zip(told, told, strict=True))
+        if mishap == "catalogue":
+            of = dict(zip(told, np.random.default_rng([self._seed, 5]).permutation(told).tolist(), strict=True))
         clips = clips_of(self.catalogue, folder / "clips")
-        render_all([clips[i] for i in new])
+        render_all([clips[i] for i in told])
         return [
             {
                 "item_id": self.catalogue.item_id(i),
-                "media_type": "music" if self.catalogue.sound_only[i] else "video",
-                **self._texts[i],
-                "category": CATEGORIES[self.catalogue.topic[i]],
-                "creator_id": f"creator-{self.catalogue.creator[i]:02d}",
                 "published_at": self._instant(float(published[i]) * DAY),
-                "media_uri": f"clips/{self.catalogue.media_uri(i)}",
+                **self._described(of[i]),
             }
-            for i in new
+            for i in told
         ]
+
+    def _described(self, index: int) -> Row:
+        """What is said of an item, and its file."""
+        return {
+            "media_type": "music" if self.catalogue.sound_only[index] else "video",
+            **self._texts[index],
+            "category": CATEGORIES[self.catalogue.topic[index]],
+            "creator_id": f"creator-{self.catalogue.creator[index]:02d}",
+            "media_uri": f"clips/{self.catalogue.media_uri(index)}",
+        }
 
     def _users(self, since: float, until: float) -> list[Row]:
         return [
