@@ -7,7 +7,7 @@ look alone. Equal findings give equal words.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ from avrec.features.base import Vectors
 
 SURE = 0.5
 """Mean probability from which a picture's name, and probability in a moment from which a sound's name, is said."""
+AGREED = 0.25
+"""Mean probability from which a group of pictures is said whose kind is certainly heard."""
 LONG_ENOUGH = 2
 LARGE_ENOUGH = 0.05
 """Segments, and their share, in which a sound must be sure, so that one click does not become a word."""
@@ -36,6 +38,14 @@ GENERIC = {
     "Noise": ("white noise", "pink noise", "static"),
 }  # fmt: skip
 """Names that are left out where a narrower one that holds one of these words is said."""
+
+KIND_SOUNDS = {
+    "animal": frozenset(
+        {"Animal", "Domestic animals, pets", "Wild animals", "Livestock, farm animals, working animals"}
+    ),
+    "vehicle": frozenset({"Vehicle", "Motor vehicle (road)", "Aircraft", "Boat, Water vehicle", "Rail transport"}),
+}
+"""Kinds of things, and the sounds' names that say the same of what is heard."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,27 @@ class Evidence:
     transcript: str = ""
 
 
-def sure_pictures(scores: Vectors, names: Sequence[str], groups: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
-    """Names whose mean over the frames `[n, classes]` is at least `SURE`; of a group and its member, the member."""
+def sure_pictures(
+    scores: Vectors, names: Sequence[str], groups: Mapping[str, tuple[int, ...]], heard: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Names that are certain in the frames `[n, classes]`, at most `MOST_NAMES`; single classes first, then groups.
+
+    Certain is a mean over the frames of `SURE`; of a group whose kind is also certain among the sounds `heard`, of
+    `AGREED`: two networks that know nothing of each other say the same. A group gives way to a certain part of it.
+    """
     if not len(scores):
         return ()
     mean = scores.mean(axis=0)
-    sure = [int(i) for i in np.argsort(-mean, kind="stable")[:10] if mean[i] >= SURE]
-    narrow = [i for i in sure if names[i] not in groups]
-    wide = [i for i in sure if names[i] in groups and not set(groups[names[i]]) & set(narrow)]
-    return tuple(names[i] for i in (*narrow, *wide))[:MOST_NAMES]
+    agreed = {name for kind in _heard_kinds(heard) for name in groups if set(groups[name]) <= set(groups.get(kind, ()))}
+    sure = [i for i, name in enumerate(names) if mean[i] >= (AGREED if name in agreed else SURE)]
+    members = {i: frozenset(groups.get(names[i], (i,))) for i in sure}
+    kept = [i for i in sure if not any(members[j] < members[i] for j in sure)]
+    return tuple(names[i] for i in sorted(kept, key=lambda i: (names[i] in groups, -mean[i])))[:MOST_NAMES]
+
+
+def _heard_kinds(heard: Iterable[str]) -> list[str]:
+    said = set(heard)
+    return [kind for kind, sounds in KIND_SOUNDS.items() if said & sounds]
 
 
 def sure_sounds(scores: Vectors, names: Sequence[str]) -> tuple[tuple[str, float], ...]:

@@ -138,3 +138,11 @@ GROUPS: Groups = {
     "computer": (527, 620, 664, 681, 782),
     "fruit": _span((948, 957)),
 }
+_VEHICLES = ("aircraft", "car", "truck", "boat", "train")
+_OTHER_VEHICLES = (444, 603, 612, 654, 665, 670, 671, 779, 829, 847, 870, 874, 880)
+KINDS: Groups = {
+    "animal": _span((0, 397)),
+    "vehicle": tuple(sorted({i for name in _VEHICLES for i in GROUPS[name]} | set(_OTHER_VEHICLES))),
+}
+"""Groups of groups. Of a toy or a drawing a network seldom knows which animal it is, and often that it is one."""
+GROUPS |= KINDS

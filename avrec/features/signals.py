@@ -50,7 +50,7 @@ def item_signals(
         for signals in _brought(found[modality]) if modality in found else ():
             rows.get(signals["item_id"], {}).update({k: v for k, v in signals.items() if v is not None})
     evidence = {item_id: _Moments() for item_id in rows}
-    for modality in ("visual", "audio"):
+    for modality in ("audio", "visual"):  # what is heard first: it may vouch for what is seen
         _hear_and_see(evidence, found[modality], modality, labels_of(modality, params))
     written = _by_item(opinions)
     judge = Sentiment()
@@ -106,7 +106,7 @@ def _hear_and_see(evidence: Mapping[str, _Moments], folder: Path, modality: str,
             continue
         scores = labels.scores(vectors)
         if modality == "visual":
-            moments.pictures = sure_pictures(scores, labels.names, GROUPS)
+            moments.pictures = sure_pictures(scores, labels.names, GROUPS, (name for name, _ in moments.sounds))
         else:
             moments.sounds = sure_sounds(scores, labels.names)
 

@@ -125,6 +125,11 @@ def _duration(container: Any, *streams: Any) -> float | None:
     return max(known, default=None)
 
 
+def is_encrypted(packet: Any) -> bool:
+    """Whether a packet is under common encryption (CENC): a decoder would make noise of it, or nothing."""
+    return bool(packet.has_sidedata("encryption_info"))
+
+
 def describe(error: BaseException) -> str:
     """FFmpeg's words without addresses, so that equal files give equal reasons."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

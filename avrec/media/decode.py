@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avrec.errors import MediaError
-from avrec.media.container import FAILURES, Media, describe, open_media
+from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
 from avrec.media.location import locate
 from avrec.media.pictures import PictureDecoder, Timed, from_packets, from_seeks
 from avrec.media.probe import describe_streams, probe_media, verdict
@@ -17,7 +17,7 @@ from avrec.media.sample import Request, Sample, Wave
 from avrec.media.sound import SoundDecoder
 from avrec.params import LimitsParams
 
-VERSION = 2
+VERSION = 3
 """Part of every media extractor's identity: raise it when equal files may give other frames or sound."""
 
 LONG_S = 120.0
@@ -64,6 +64,7 @@ class _Pass:
     packets: list[Any] = field(default_factory=list)
     kept: int = 0
     stopped: str | None = None
+    encrypted: set[str] = field(default_factory=set)
 
     def sample(self) -> Sample:
         plan, hearing = self.request.pictures, self.request.sound
@@ -108,7 +109,9 @@ class _Pass:
     def _packets(self, streams: list[Any]) -> Iterator[Any]:
         try:
             for packet in self.media.container.demux(streams) if streams else ():
-                if packet.size:
+                if packet.size and is_encrypted(packet):
+                    self.encrypted.add(packet.stream.type)
+                elif packet.size:
                     yield packet
         except FAILURES as error:
             self.stopped = f"stops early: {describe(error)}"
@@ -138,16 +141,23 @@ class _Pass:
     ) -> tuple[dict[str, str], dict[str, str]]:
         missing, damage = {}, {}
         if self.request.pictures and not seen:
-            missing["visual"] = self._why(self.media.no_video, pictures.damage if pictures else None, "picture")
-        elif pictures and (pictures.damage or self.stopped):
-            damage["visual"] = pictures.damage or str(self.stopped)
+            missing["visual"] = self._why(self.media.no_video, "video", pictures.damage if pictures else None)
+        elif pictures and (damaged := self._damage("video", pictures.damage)):
+            damage["visual"] = damaged
         if self.request.sound and not wave.size:
-            missing["audio"] = self._why(self.media.no_audio, sound.damage if sound else None, "sound")
-        elif sound and (sound.damage or self.stopped):
-            damage["audio"] = sound.damage or str(self.stopped)
+            missing["audio"] = self._why(self.media.no_audio, "audio", sound.damage if sound else None)
+        elif sound and (damaged := self._damage("audio", sound.damage)):
+            damage["audio"] = damaged
         return missing, damage
 
-    def _why(self, absent: str | None, damage: str | None, what: str) -> str:
+    def _damage(self, kind: str, damage: str | None) -> str | None:
+        what = "picture" if kind == "video" else "sound"
+        return f"the {what} is encrypted in part" if kind in self.encrypted else damage or self.stopped
+
+    def _why(self, absent: str | None, kind: str, damage: str | None) -> str:
+        what = "picture" if kind == "video" else "sound"
+        if kind in self.encrypted:
+            return f"the {what} is encrypted"
         return absent or damage or self.stopped or f"the {what} stream holds nothing that can be decoded"
 
 

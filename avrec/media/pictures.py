@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from avrec.media.container import FAILURES, Media, describe
+from avrec.media.container import FAILURES, Media, describe, is_encrypted
 from avrec.media.sample import Frames, PicturePlan
 from avrec.media.shots import SIZE, find_cuts
 
@@ -202,7 +202,7 @@ def _packets_from(media: Media, seconds: float) -> Iterator[Any]:
         origin = stream.start_time or 0
         media.container.seek(origin + int(seconds / stream.time_base), stream=stream, backward=True)
         for packet in media.container.demux(stream):
-            if packet.dts is not None or packet.size:
+            if (packet.dts is not None or packet.size) and not is_encrypted(packet):
                 yield packet
     except FAILURES:
         return

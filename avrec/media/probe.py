@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from avrec.errors import MediaError
-from avrec.media.container import FAILURES, Media, describe, open_media
+from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
 from avrec.media.location import locate
 from avrec.media.sample import ABSENT, Probe, Request, Sample
 from avrec.params import LimitsParams
@@ -87,6 +87,9 @@ def _try_streams(media: Media) -> tuple[list[Any], dict[str, str]]:
 
 
 def _decodes(packet: Any, damage: dict[str, str]) -> bool:
+    if is_encrypted(packet):
+        damage.setdefault(packet.stream.type, "encrypted")
+        return False
     try:
         return bool(packet.decode())
     except FAILURES as error:

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from avrec.media.container import FAILURES, Media, describe
+from avrec.media.container import FAILURES, Media, describe, is_encrypted
 from avrec.media.sample import RATE, Wave
 
 WINDOW_S = 10.0
@@ -94,10 +94,17 @@ class SoundDecoder:
         self._drain()
         self.stream.codec_context.flush_buffers()
         if any(len(piece) for piece in self._pieces):
-            wave = np.concatenate(self._pieces)[: self._limit].astype(np.float32)
-            self._waves.append(np.clip(np.nan_to_num(wave, posinf=1.0, neginf=-1.0), -8.0, 8.0))
-            self._windows.append((self._start, len(wave)))
+            self._keep_window(np.concatenate(self._pieces)[: self._limit].astype(np.float32))
         self._open(0.0)
+
+    def _keep_window(self, wave: Wave) -> None:
+        """Keeps what are numbers; what are not becomes silence and damage, and a window without any is not kept."""
+        finite = np.isfinite(wave)
+        if not finite.all():
+            self.damage = self.damage or f"sound damaged: {1 - finite.mean():.0%} of its samples are not numbers"
+        if finite.any():
+            self._waves.append(np.clip(np.where(finite, wave, 0.0), -8.0, 8.0).astype(np.float32))
+            self._windows.append((self._start, len(wave)))
 
     def windows(self, media: Media, duration: float, max_seconds: float) -> None:
         """Hears a long file in windows spread over its length, a seek each."""
@@ -113,7 +120,7 @@ class SoundDecoder:
             base = self.stream.start_time or 0
             media.container.seek(base + int(self._start / self.stream.time_base), stream=self.stream, backward=True)
             for packet in media.container.demux(self.stream):
-                if self.feed(packet) >= WINDOW_S:
+                if not is_encrypted(packet) and self.feed(packet) >= WINDOW_S:
                     return
         except FAILURES as error:
             self._note(error)

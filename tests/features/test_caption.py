@@ -36,6 +36,17 @@ def test_of_a_kind_and_its_group_the_kind_is_said() -> None:
     assert sure_pictures(np.array([[0.7, 0.1, 0.0, 0.8]], np.float32), NAMES, GROUPS) == ("airliner",)
 
 
+def test_a_kind_is_said_where_its_members_are_in_doubt_and_gives_way_to_a_part_that_is_certain() -> None:
+    groups = {"aircraft": (0, 1), "vehicle": (0, 1, 2)}
+    names = ("airliner", "warplane", "tank", "aircraft", "vehicle")
+    assert sure_pictures(np.array([[0.2, 0.2, 0.2, 0.4, 0.6]], np.float32), names, groups) == ("vehicle",)
+    assert sure_pictures(np.array([[0.3, 0.3, 0.1, 0.6, 0.7]], np.float32), names, groups) == ("aircraft",)
+    doubtful = np.array([[0.2, 0.1, 0.1, 0.24, 0.3]], np.float32)
+    assert sure_pictures(doubtful, names, groups) == ()
+    assert sure_pictures(doubtful, names, groups, heard=["Speech"]) == ()
+    assert sure_pictures(doubtful, names, groups, heard=["Vehicle"]) == ("vehicle",)
+
+
 def test_one_click_is_no_sound_of_the_item() -> None:
     scores = np.zeros((40, 2), np.float32)
     scores[3, 0] = 1.0

@@ -90,7 +90,14 @@ def test_silence_and_not_a_number_are_fine(tmp_path: Path) -> None:
     assert not sample_of(make_wav(tmp_path / "s.wav", wave, 16_000), sound=SoundPlan(5.0)).wave.any()
     wave[0, ::7] = np.nan
     wave[0, 1::7] = np.inf
-    assert np.isfinite(sample_of(make_wav(tmp_path / "n.wav", wave, 16_000), sound=SoundPlan(5.0)).wave).all()
+    sample = sample_of(make_wav(tmp_path / "n.wav", wave, 16_000), sound=SoundPlan(5.0))
+    assert np.isfinite(sample.wave).all()
+    assert sample.damage["audio"] == "sound damaged: 29% of its samples are not numbers"
+    assert sample.probe.status == "partial"
+    wave[:] = np.nan
+    nothing = sample_of(make_wav(tmp_path / "a.wav", wave, 16_000), sound=SoundPlan(5.0))
+    assert nothing.probe.status == "refused"
+    assert nothing.missing["audio"] == "sound damaged: 100% of its samples are not numbers"
 
 
 def test_requests_and_samples_travel_unchanged(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from avrec.media.pool import decode_many
+from avrec.media.probe import probe_file
 from avrec.media.sample import PicturePlan, Request, Sample, SoundPlan
 from avrec.params import LimitsParams
 from tests.media.make import make_clip
@@ -142,15 +143,26 @@ def test_truncated_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     assert 0 < len(half.frames) <= 4
 
 
-def remux(source: Path, target: Path, kind: str) -> None:
+def remux(source: Path, target: Path, kind: str, options: dict[str, str] | None = None) -> None:
     import av
 
-    with av.open(str(source)) as given, av.open(str(target), "w", format=kind) as out:
+    with av.open(str(source)) as given, av.open(str(target), "w", format=kind, options=options) as out:
         streams = {stream: out.add_stream_from_template(stream) for stream in given.streams}
         for packet in given.demux():
             if packet.dts is not None:
                 packet.stream = streams[packet.stream]
                 out.mux(packet)
+
+
+def test_encrypted_is_refused_and_told(tmp_path: Path) -> None:
+    key = "00112233445566778899aabbccddeeff"
+    whole, secret = make_clip(tmp_path / "whole.mp4"), {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key}
+    remux(whole, tmp_path / "secret.mp4", "mp4", secret | {"encryption_kid": key})
+    sample = read(tmp_path, "secret.mp4")["secret.mp4"]
+    assert isinstance(sample, Sample)
+    assert sample.probe.status == "refused"
+    assert sample.missing == {"visual": "the picture is encrypted", "audio": "the sound is encrypted"}
+    assert probe_file(tmp_path / "secret.mp4", LIMITS).status == "refused"
 
 
 def test_limits_of_bytes_and_streams(tmp_path: Path) -> None:
