@@ -7,16 +7,20 @@ dvc.lock committed. What is done already is not done again, here or by another t
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from avrec.errors import AvrecError, DataError
+from avrec.settings import settings
 from pipelines import lockfile, reuse, runs
 from pipelines.graph import Stage, pulled, read_stages
 from pipelines.scratch import Checkout, dvc, scratch, stored
 from pipelines.stage import timings_folder
+
+SCARCE = 1 << 30  # bytes; a stage's outputs may take as much
 
 
 def execute(run_id: str, name: str) -> str:
@@ -66,7 +70,19 @@ def _reproduce(stage: Stage) -> None:
     timing.unlink(missing_ok=True)
     print(f"{stage.name}: {stage.cmd}", flush=True)
     if dvc("repro", "--quiet", "--single-item", stage.name):
-        raise DataError(f"{stage.name} failed; its own message is above.")
+        raise DataError(f"{stage.name} failed; its own message is above.{_scarce_room()}")
+
+
+def _scarce_room() -> str:
+    """What to do where the cache's disk is nearly full: DVC, told to be quiet, keeps that to itself."""
+    cache = settings().dvc_cache
+    free = shutil.disk_usage(cache).free if cache.is_dir() else SCARCE
+    if free >= SCARCE:
+        return ""
+    return (
+        f" Only {free >> 20} MB of space are left for DVC's cache, {cache}: where that was too little, free some "
+        "(`python -m pipelines.gc` removes what no run names) and run the same again."
+    )
 
 
 def _publish(here: Checkout, stage: Stage, message: str) -> str:

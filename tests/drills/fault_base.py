@@ -107,6 +107,7 @@ class Drill:
     started: float = field(default_factory=time.monotonic)
     places: dict[str, Place] = field(default_factory=dict)
     version: str | None = None
+    ended: list[str] = field(default_factory=list)  # names of the steps that got to their end
     project: str = field(
         default_factory=version_of_project
     )  # when it began: the code that runs may be edited meanwhile

@@ -147,16 +147,23 @@ def twice_at_once(drill: Drill) -> None:
 
 def within_the_first_second(drill: Drill) -> None:
     """The answer is sent as soon as the question can be seen at all."""
+    from avrec.errors import PlatformError
     from avrec.platform.airflow import Airflow
 
     approver, operator = Airflow("approver"), Airflow("operator")
     approver.pending_approvals()  # signs in
     run = operator.trigger(ASK)
     sent = wait_until(lambda: _answer(approver, ASK, run, "Approve") == 200, 300)
-    state = operator.wait(ASK, run, timeout=300)
-    how = "it counted"
-    if state != "success":
+    try:
+        state, how = operator.wait(ASK, run, timeout=60), "it counted"
+    except PlatformError:  # SQLite locks no rows: the answer is noted while the task is just being laid aside
+        state, how = (
+            "waiting",
+            "it was noted, but the task went on waiting, nothing was decided; cleared, it asked again",
+        )
+    if state == "failed":
         how = "the task failed (Airflow: state mismatch), nothing was decided; cleared, it asked again"
+    if state != "success":
         state = _cleared_and_answered(ASK, run)
     drill.note("approval within the first second", f"{how}; the run ended as {state}", sent and state == "success")
 

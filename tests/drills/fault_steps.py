@@ -324,6 +324,8 @@ def twin_of(drill: Drill) -> Place:
     """A copy of the quiet place, for what must not be taken over from it."""
     quiet = drill.quiet()
     here = Place(drill.base, "twin")
-    shutil.copytree(quiet.home, here.home, symlinks=True, ignore=shutil.ignore_patterns("scratch"))
+    # Not by this process: where it closes a file that SQLite has open in it, the locks of that database are gone.
+    subprocess.run(["cp", "-a", str(quiet.home), str(here.home)], check=True)
+    shutil.rmtree(here.home / "scratch", ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", "--mirror", str(quiet.repository), str(here.repository)], check=True)
     return here

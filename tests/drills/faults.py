@@ -58,6 +58,7 @@ def run(base: Path, names: Iterable[str], after: Callable[[Drill], None] = lambd
     for name in names:
         try:
             STEPS[name](drill)
+            drill.ended.append(name)
         except (Exception, SystemExit) as error:
             drill.note(name, f"the step did not get to its end: {type(error).__name__}: {str(error)[-600:]}", False)
         if left := left_of(base):
@@ -69,7 +70,8 @@ def run(base: Path, names: Iterable[str], after: Callable[[Drill], None] = lambd
 def write(drill: Drill) -> None:
     """Puts what was seen so far into the page."""
     where = f"{datetime.now(UTC):%Y-%m-%d}, {drill.project}"
-    write_section(PAGE, "faults", table(drill.rows, written(PAGE), where))
+    before = [line for line in written(PAGE) if line.partition(" | ")[0].removeprefix("| ") not in drill.ended]
+    write_section(PAGE, "faults", table(drill.rows, before, where))
 
 
 def table(rows: Iterable[Row], before: Iterable[str], where: str) -> list[str]:
