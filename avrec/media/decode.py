@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avrec.errors import MediaError
-from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
+from avrec.media.container import FAILURES, Media, cut_short, describe, is_encrypted, open_media
 from avrec.media.location import locate
 from avrec.media.pictures import PictureDecoder, Timed, from_packets, from_seeks
 from avrec.media.probe import describe_streams, probe_media, verdict
@@ -65,6 +65,7 @@ class _Pass:
     kept: int = 0
     stopped: str | None = None
     encrypted: set[str] = field(default_factory=set)
+    ends: dict[int, float] = field(default_factory=dict)  # of each stream, by its index, in seconds
 
     def sample(self) -> Sample:
         plan, hearing = self.request.pictures, self.request.sound
@@ -98,12 +99,15 @@ class _Pass:
         for packet in self._packets(streams):
             second = _second(packet)
             if second > LONG_S or (pictures is None and sound is not None and sound.full):
-                break
+                return end
             if sound is not None and packet.stream is sound.stream:
                 sound.feed(packet)
             else:
                 self._keep(packet)
                 end = max(end, second)
+            length = float((packet.duration or 0) * (packet.time_base or 0))
+            self.ends[packet.stream.index] = max(self.ends.get(packet.stream.index, 0.0), second + length)
+        self.stopped = self.stopped or cut_short(self.media, self.ends)
         return end
 
     def _packets(self, streams: list[Any]) -> Iterator[Any]:

@@ -143,6 +143,20 @@ def test_truncated_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     assert 0 < len(half.frames) <= 4
 
 
+@pytest.mark.parametrize(("kind", "options"), [("mp4", {"movflags": "faststart"}), ("matroska", {})])
+def test_a_file_that_ends_before_its_time_says_so(tmp_path: Path, kind: str, options: dict[str, str]) -> None:
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    remux(make_clip(tmp_path / "a.mp4", seconds=6.0), whole, kind, options)
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    found = read(tmp_path, "whole", "half")
+    assert isinstance(found["whole"], Sample) and isinstance(found["half"], Sample)
+    assert (found["whole"].probe.status, found["whole"].damage) == ("ok", {})
+    assert found["half"].probe.status == "partial"
+    assert {"visual", "audio"} >= found["half"].damage.keys() >= {"audio"}
+    assert "s of 6.0" in str(found["half"].probe.reason)
+    assert len(found["half"].frames) and len(found["half"].wave)
+
+
 def remux(source: Path, target: Path, kind: str, options: dict[str, str] | None = None) -> None:
     import av
 
