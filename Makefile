@@ -77,7 +77,7 @@ images: $(IMAGES)/bin/hadolint ## Lint docker/Dockerfile, hold docker/compose.ya
 	$(IMAGES)/bin/python docker/check_compose.py docker/compose.yaml
 
 test: install ## The whole suite, as CI runs it
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 docs: install ## docs/ as a site that opens offline: var/docs/start.html; a dead link fails
 	@$(BIN)/mkdocs build --quiet && echo "var/docs/start.html"

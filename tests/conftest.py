@@ -26,6 +26,12 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("avrec")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several workers one begins with the platform's tests, which take as long as all others together."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("platform") is None)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's folder."""

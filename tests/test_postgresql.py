@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,12 +17,18 @@ from tests import postgresql
 HOLD = "from tests import postgresql; import time\nwith postgresql.server() as u: print(u, flush=True); time.sleep(600)"
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Where the server's account, which is not root, gets to its own folder; pytest's are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="avrec-killed-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(postgresql.binaries() is None, reason="needs PostgreSQL (apt-get install postgresql)")
-def test_a_killed_test_run_leaves_no_server(root: Path, tmp_path: Path) -> None:
+def test_a_killed_test_run_leaves_no_server(root: Path, open_folder: Path) -> None:
     command = [sys.executable, "-c", HOLD]
-    env = {"PYTHONPATH": str(root), "TMPDIR": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o011)  # the server's account, which is not root, gets to its folder
+    env = {"PYTHONPATH": str(root), "TMPDIR": str(open_folder), "PATH": "/usr/local/bin:/usr/bin:/bin"}
     with subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert run.stdout.readline().startswith("postgresql+psycopg://")
