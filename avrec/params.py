@@ -162,6 +162,12 @@ class SpeechParams(Section):
     max_words: Positive = 2000
 
 
+def check_heads(dim: int, heads: int) -> None:
+    """Every head of an attention has an equal part of a vector."""
+    if dim % heads:
+        raise ValueError(f"dim {dim} must be a multiple of heads {heads}")
+
+
 class SemanticParams(Section):
     """What reads an item as a whole: a network over the segments of all its modalities (docs/understand.md).
 
@@ -183,8 +189,7 @@ class SemanticParams(Section):
 
     @model_validator(mode="after")
     def _heads_share_the_vector(self) -> SemanticParams:
-        if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
+        check_heads(self.dim, self.heads)
         return self
 
 
@@ -382,8 +387,7 @@ class SequenceParams(FusedParams):
 
     @model_validator(mode="after")
     def _heads_share_the_vector(self) -> SequenceParams:
-        if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
+        check_heads(self.dim, self.heads)
         return self
 
 

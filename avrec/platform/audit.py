@@ -165,7 +165,7 @@ def by_reason(unaudited: Sequence[str]) -> list[str]:
 
 def _nobody_knows(why: str) -> Verdict:
     """The tool came to no report: no package counts as looked up."""
-    line = f"everything: pip-audit, {why}. Run it again where the index of vulnerabilities can be reached (pypi.org)."
+    line = f"everything: pip-audit, {why}. Run it again where the index of vulnerabilities can be reached."
     return Verdict((), (), (line,), ())
 
 
