@@ -112,7 +112,7 @@ def advance(folder: Path, run_id: str, make: Callable[[str], tuple[Mapping[str, 
 def temporary_repository() -> Iterator[Path]:
     """An empty repository for plumbing, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="avrec-git-") as name:
-        git.git(Path(name), "init", "--quiet")
+        git.init(Path(name), settings().repository)
         yield Path(name)
 
 

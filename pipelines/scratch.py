@@ -98,7 +98,7 @@ def busy() -> bool:
 
 def checkout(folder: Path, ref: str) -> str:
     """Code of a ref or commit in an empty folder; returns the commit."""
-    git.git(folder, "init", "--quiet")
+    git.init(folder, settings().repository)
     commit = git.fetch(folder, settings().repository, ref)
     git.git(folder, "checkout", "--quiet", "--detach", commit)
     return commit

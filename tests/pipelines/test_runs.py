@@ -11,6 +11,7 @@ import yaml
 
 from avrec.errors import ParamsError
 from pipelines import git, runs
+from pipelines.scratch import scratch
 
 
 def test_a_run_starts_at_head_with_its_parameters(project: Path) -> None:
@@ -46,6 +47,25 @@ def test_a_bare_repository_will_do(project: Path, tmp_path: Path, monkeypatch: p
     commit = runs.start_run("one", {})
     assert runs.list_runs() == {"one": commit}
     assert runs.uncommitted(str(bare)) == []
+
+
+def test_a_clone_without_history_will_do(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git.git(project, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    git.git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "shallow")
+    monkeypatch.setenv("AVREC_REPOSITORY", str(tmp_path / "shallow"))
+    commit = runs.start_run("one", {})
+    with scratch("one", "look") as here:
+        assert here.commit == commit
+        assert (here.folder / "toy.py").is_file()
+
+
+def test_a_checkout_reads_the_objects_of_a_repository_nearby(project: Path) -> None:
+    commit = runs.start_run("one", {})
+    before = git.text(project, "count-objects", "-v")
+    with scratch("one", "look") as here:
+        assert here.commit == commit
+        assert git.text(here.folder, "count-objects").startswith("0 objects")
+    assert git.text(project, "count-objects", "-v") == before
 
 
 def test_starting_again_finds_it_and_refuses_other_parameters(project: Path) -> None:
