@@ -459,7 +459,7 @@ class EvaluationParams(Section):
 class RecommendParams(Section):
     """The published lists: length, users a shard, spread, and rules (docs/lists.md).
 
-    `diversity`: 0 is the order of the scores, 1 looks at likeness alone; `spread`: mmr or dpp, how the two are traded.
+    `diversity`: 0 is the order of the scores, 1 looks at likeness alone; `spread`: how the two trade: mmr, dpp or sum.
     `max_per_category`: items of one category in a list, more only where nothing else is left; null: no limit.
     `max_unsafe`: highest probability of unsafe pictures that is listed; null: all. Items nobody judged pass.
     `media_types`: kinds of items that are listed; empty: all.
@@ -469,7 +469,7 @@ class RecommendParams(Section):
     users_per_shard: Positive = 50_000
     block: Positive = 256
     diversity: Share = 0.0
-    spread: Literal["mmr", "dpp"] = "mmr"
+    spread: Literal["mmr", "dpp", "sum"] = "mmr"
     max_per_category: Positive | None = None
     max_unsafe: Share | None = None
     media_types: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from avrec.evaluation.truth import Truth
 from avrec.matching.base import Matcher
 from avrec.matching.data import Floats
 from avrec.matching.loading import EvaluationSet
-from avrec.matching.spreading import CANDIDATES, METHODS, Likeness, ListRules, spread
+from avrec.matching.spreading import METHODS, Likeness, ListRules, pool, spread
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -38,7 +38,7 @@ def tradeoff(matcher: Matcher, judged: EvaluationSet, vectors: Floats, k: int,
         return rows
     assert matcher.catalog is not None
     likeness, truth = Likeness(matcher.catalog), Truth.of([row.tolist() for row in judged.truth])
-    items, scores = matcher.recommend(judged.histories, CANDIDATES * k)
+    items, scores = matcher.recommend(judged.histories, pool(k))
     for method in METHODS:
         base: tuple[float, float] | None = None
         for strength in strengths:

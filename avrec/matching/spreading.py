@@ -1,12 +1,19 @@
 """Spread: a list of near copies of one good item serves nobody.
 
-Two ways to trade score for being unlike what is already listed, both greedy over the content of the items:
+Three ways to trade score for being unlike what is already listed, all greedy over the content of the items:
 
 - `mmr`: maximal marginal relevance (Carbonell and Goldstein, "The use of MMR", SIGIR 1998): the score less the
   likeness to the nearest item listed.
 - `dpp`: the most probable list of a determinantal point process (Chen, Zhang and Zhou, "Fast greedy MAP inference for
   determinantal point process to improve recommendation diversity", NeurIPS 2018): the volume that the items span,
   so that an item which several listed ones make up together counts as known too.
+- `sum`: max-sum diversification (Gollapudi and Sharma, "An axiomatic approach for result diversification", WWW 2009):
+  the score and the mean distance to what is listed, which is what intra-list diversity measures.
+
+For `mmr` and `sum` an item is worth what its place in the order of the scores is worth in NDCG. That is the same for
+every model, whatever its scores mean, and keeps the first few places, of which most of the quality is made: the end of
+a list is given up first. `dpp`, which adds worth to a logarithm, takes the scores themselves, moved to 0..1: with
+places its lists were worse. What was picked is listed in the order of the scores.
 """
 
 from __future__ import annotations
@@ -19,11 +26,12 @@ import numpy as np
 from avrec.matching.base import top_k
 from avrec.matching.data import Catalog, Floats, Ints, Longs, Mask
 
-CANDIDATES = 4
-"""How many times the length of a list is chosen from."""
+CANDIDATES, ENOUGH, FEWEST = 10, 200, 4
+"""A list is chosen from so many times its length, but of long lists from no more than `ENOUGH` items, or `FEWEST` times
+the length: each is compared with each."""
 
-MMR, DPP = "mmr", "dpp"
-METHODS = (MMR, DPP)
+MMR, DPP, SUM = "mmr", "dpp", "sum"
+METHODS = (MMR, DPP, SUM)
 
 TINY = 1e-6
 """Volume below which an item adds nothing to a list."""
@@ -35,7 +43,7 @@ class ListRules:
 
     Attributes:
         diversity: 0 is the order of the scores, 1 looks at likeness alone.
-        spread: `mmr` or `dpp`.
+        spread: `mmr`, `dpp` or `sum`.
         max_per_category: Items of one category in a list, at most; beyond that only where nothing else is left. None:
             as many as there are. Items without a category are not limited.
     """
@@ -78,6 +86,11 @@ class Likeness:
         return alike
 
 
+def pool(k: int) -> int:
+    """How many items a list of `k` is chosen from."""
+    return min(CANDIDATES * k, max(ENOUGH, FEWEST * k))
+
+
 def arrange(scores: Floats, k: int, rules: ListRules, likeness: Likeness, category: Ints) -> tuple[Longs, Floats]:
     """Lists from scores of all items.
 
@@ -89,11 +102,12 @@ def arrange(scores: Floats, k: int, rules: ListRules, likeness: Likeness, catego
         category: Of each item `[n_items]`; -1 where unknown.
 
     Returns:
-        Items `[n, k]` int64, -1 where there are no more, and their own scores, in the order in which they were picked.
+        Items `[n, k]` int64, -1 where there are no more, and their own scores, best first; what is beyond a limit for
+        want of others comes last.
     """
     if rules.plain:
         return top_k(scores, k)
-    wide = k if rules.diversity == 0 else CANDIDATES * k
+    wide = k if rules.diversity == 0 else pool(k)
     cap = rules.max_per_category
     # Each category keeps as many candidates a place as the whole, so that the picked ones can fill the list.
     items, values = top_k(scores, wide) if cap is None else _limited(scores, wide, category, cap * (wide // k))
@@ -105,7 +119,7 @@ def spread(items: Longs, scores: Floats, likeness: Likeness, k: int, rules: List
     """Picks `k` of the candidates of each row.
 
     Args:
-        items: Candidates `[n, m]` int64, best first; -1 pads.
+        items: Candidates `[n, m]` int64, best first; -1 pads. Lists keep their order.
         scores: `[n, m]` float32.
         likeness: Of the catalogue.
         k: Length of the lists.
@@ -120,15 +134,15 @@ def spread(items: Longs, scores: Floats, likeness: Likeness, k: int, rules: List
         if not len(candidates):
             continue
         limit = None if category is None or rules.max_per_category is None else category[candidates]
-        chosen = _pick(_unit_range(scores[row][real]), likeness.among(candidates), k, rules, limit)
+        own = (_unit_range if rules.spread == DPP else worth)(scores[row][real])
+        chosen = sorted(_pick(own, likeness.among(candidates), k, rules, limit))
         picked[row, : len(chosen)] = candidates[chosen]
         values[row, : len(chosen)] = scores[row][real][chosen]
     return picked, values
 
 
 def _pick(relevance: Floats, alike: Floats, k: int, rules: ListRules, category: Ints | None) -> list[int]:
-    value = _Volume(relevance, alike, rules.diversity) if rules.spread == DPP else _Margin(
-        relevance, alike, rules.diversity)  # fmt: skip
+    value = _VALUES[rules.spread](relevance, alike, rules.diversity)
     free = np.ones(len(relevance), bool)
     chosen: list[int] = []
     while len(chosen) < k and free.any():
@@ -174,6 +188,24 @@ class _Volume:
         self._left = self._left - row * row
 
 
+class _Distance:
+    """Value of each candidate under max-sum diversification: its worth, less its mean likeness to what is listed."""
+
+    def __init__(self, relevance: Floats, alike: Floats, diversity: float) -> None:
+        self._own, self._alike, self._diversity = (1 - diversity) * relevance, alike, diversity
+        self._total, self._listed = np.zeros_like(relevance), 0
+
+    def now(self) -> Floats:
+        return self._own - self._diversity * self._total / max(self._listed, 1)
+
+    def take(self, best: int) -> None:
+        self._total = self._total + self._alike[best]
+        self._listed += 1
+
+
+_VALUES: dict[str, type[_Margin] | type[_Volume] | type[_Distance]] = {MMR: _Margin, DPP: _Volume, SUM: _Distance}
+
+
 def _within(category: Ints | None, chosen: list[int], cap: int | None) -> Mask:
     """Candidates whose category has room, `[m]` bool, or `[1]` where there is no limit."""
     if category is None or cap is None:
@@ -185,7 +217,7 @@ def _within(category: Ints | None, chosen: list[int], cap: int | None) -> Mask:
 
 def _limited(scores: Floats, k: int, category: Ints, cap: int) -> tuple[Longs, Floats]:
     """As `top_k`, with at most `cap` of a category as long as others are left."""
-    items, _ = top_k(scores, min(CANDIDATES * k, scores.shape[1]))
+    items, _ = top_k(scores, min(FEWEST * k, scores.shape[1]))
     found = np.full((len(scores), k), -1, np.int64)
     best = np.full((len(scores), k), -np.inf, np.float32)
     for row in range(len(scores)):
@@ -221,3 +253,10 @@ def _unit_range(scores: Floats) -> Floats:
     if high == low:
         return np.ones_like(scores)
     return np.asarray((scores - low) / (high - low), dtype=np.float32)
+
+
+def worth(scores: Floats) -> Floats:
+    """What each place in the order of `scores` `[m]` is worth in NDCG: 1 for the best, .63 for the next."""
+    place = np.empty(len(scores), np.int64)
+    place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    return np.asarray(1 / np.log2(place + 2), np.float32)

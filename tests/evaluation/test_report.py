@@ -24,6 +24,7 @@ from avrec.features.base import Features
 from avrec.matching.data import Catalog
 from avrec.matching.loading import load_catalog, load_split
 from avrec.matching.registry import SINGLE, load_matcher
+from avrec.matching.spreading import METHODS
 from avrec.matching.training import train_hybrid, train_matcher
 from avrec.params import EvaluationParams, MatchingParams, Params
 from avrec.schema import FEATURES, INTERACTIONS
@@ -187,7 +188,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def test_plots_are_tidy(checkout: Path) -> None:
     rows = {p.stem: _rows(p) for p in sorted(Path("artifacts/plots").glob("*.csv"))}
     assert set(rows) == {"calibration", "diversity", "loss", "per_category", "recall_by_k"}
-    for method in ("mmr", "dpp"):
+    for method in METHODS:
         curve = [row for row in rows["diversity"] if row["spread"] == method]
         assert [curve[0][name] for name in ("diversity", "ild_ratio", "ndcg_ratio")] == ["0.0", "1.0", "1.0"]
         assert len({row["ild"] for row in curve}) > 1  # the strength changes the lists

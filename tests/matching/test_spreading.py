@@ -7,7 +7,7 @@ import pytest
 
 from avrec.features.base import Features
 from avrec.matching.data import Catalog
-from avrec.matching.spreading import Likeness, ListRules, arrange, spread
+from avrec.matching.spreading import METHODS, Likeness, ListRules, arrange, spread, worth
 
 N, GROUPS, K = 40, 4, 8
 
@@ -35,12 +35,14 @@ def lists(catalog: Catalog, rules: ListRules) -> np.ndarray:
     return arrange(scores_of(catalog), K, rules, Likeness(catalog), catalog.category)[0]
 
 
-@pytest.mark.parametrize("method", ["mmr", "dpp"])
+@pytest.mark.parametrize("method", METHODS)
 def test_more_diversity_is_less_alike_and_none_is_the_order_of_the_scores(catalog: Catalog, method: str) -> None:
     likeness = Likeness(catalog)
 
     def alike(items: np.ndarray) -> float:
-        return float(np.mean([likeness.among(row)[np.triu_indices(K, 1)].mean() for row in items]))
+        found = np.stack([likeness.among(row) - 2 * np.eye(K) for row in items])
+        # Marginal relevance looks at the nearest item of the list, the others at all of them.
+        return float(found.max(axis=2).mean() if method == "mmr" else found.mean())
 
     order = np.argsort(-scores_of(catalog), axis=1)[:, :K]
     np.testing.assert_array_equal(lists(catalog, ListRules(0.0, method)), order)
@@ -62,10 +64,25 @@ def test_dpp_picks_greedily_what_spans_the_largest_volume(catalog: Catalog) -> N
     for _ in range(3):
         volumes = {j: np.linalg.det(kernel[np.ix_([*chosen, j], [*chosen, j])]) for j in range(9) if j not in chosen}
         chosen.append(max(volumes, key=lambda j: volumes[j]))
-    assert picked[0].tolist() == items[0][chosen].tolist()
+    assert picked[0].tolist() == items[0][sorted(chosen)].tolist()
 
 
-@pytest.mark.parametrize("rules", [ListRules(0.0), ListRules(0.3), ListRules(0.3, "dpp")], ids=["plain", "mmr", "dpp"])
+def test_sum_picks_greedily_the_worth_and_the_mean_distance(catalog: Catalog) -> None:
+    scores, likeness, d = scores_of(catalog, 1)[:, :9], Likeness(catalog), 0.6
+    items = np.argsort(-scores, axis=1)
+    picked, values = spread(items, np.take_along_axis(scores, items, axis=1), likeness, 4, ListRules(d, "sum"))
+    np.testing.assert_allclose(worth(scores[0])[items[0]], 1 / np.log2(np.arange(9) + 2), rtol=1e-6)
+    alike, chosen = likeness.among(items[0]), [0]
+    while len(chosen) < 4:
+        value = (1 - d) / np.log2(np.arange(9) + 2) + d * (1 - alike[chosen].mean(axis=0))
+        chosen.append(int(np.argmax([-np.inf if j in chosen else value[j] for j in range(9)])))
+    assert picked[0].tolist() == items[0][sorted(chosen)].tolist()
+    assert (np.diff(values[0]) <= 0).all()  # best first
+
+
+@pytest.mark.parametrize(
+    "rules", [ListRules(0.0), ListRules(0.3), ListRules(0.3, "dpp"), ListRules(0.3, "sum")], ids=["plain", *METHODS]
+)
 def test_a_category_has_at_most_its_places(catalog: Catalog, rules: ListRules) -> None:
     capped = ListRules(rules.diversity, rules.spread, max_per_category=2)
     assert max(np.bincount(catalog.category[row] + 1)[1:].max() for row in lists(catalog, rules)) > 2
