@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,10 @@ def test_the_bytes_of_a_lock_do_not_depend_on_the_order() -> None:
     one, two = {"cmd": "b"}, {"cmd": "a"}
     assert lockfile.dump({"b": one, "a": two}) == lockfile.dump({"a": two, "b": one})
     assert lockfile.parse(lockfile.dump({"b": one})) == {"b": one}
+
+
+def test_a_python_without_the_packages_says_what_to_activate(root: Path) -> None:
+    command = [sys.executable, "-S", "-m", "pipelines.dataset"]  # -S: without its site-packages
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "source .venv/bin/activate" in done.stderr
