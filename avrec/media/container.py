@@ -30,11 +30,6 @@ FORMATS = ",".join((
 FAILURES = (av.FFmpegError, ValueError, OSError, EOFError, IndexError, NotImplementedError, UnicodeError)
 """What PyAV raises on broken input; `MemoryError` is handled apart."""
 
-STATING = ("mov", "matroska")
-"""Containers that state how long they are. Of others FFmpeg often reckons it from the bit rate."""
-SHORT_S, SHORT = 1.0, 0.1
-"""A stream may be so many seconds, or such a part of its length, shorter than is stated."""
-
 
 @dataclass(frozen=True)
 class Media:
@@ -109,7 +104,7 @@ def _best(container: Any, kind: str, without: Collection[int]) -> tuple[Any, str
     usable = _usable(container, kind, without)
     if not usable:
         return None, f"no decoder for the {'picture' if kind == 'video' else 'sound'}"
-    return min(usable, key=_is_cover), None
+    return min(usable, key=is_cover), None
 
 
 def _usable(container: Any, kind: str, without: Collection[int]) -> list[Any]:
@@ -117,7 +112,8 @@ def _usable(container: Any, kind: str, without: Collection[int]) -> list[Any]:
     return [stream for stream in streams if stream.codec_context is not None and stream.index not in without]
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
+    """Whether a picture stream is a picture attached to a song."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
@@ -128,27 +124,6 @@ def _duration(container: Any, *streams: Any) -> float | None:
     known = [float(s.duration * s.time_base) for s in streams if s is not None and s.duration and s.time_base]
     known = [seconds for seconds in known if math.isfinite(seconds) and seconds > 0]
     return max(known, default=None)
-
-
-def cut_short(media: Media, ends: dict[int, float]) -> str | None:
-    """What a file that states its length lacks at its end; None where it goes as far as it says, or says nothing.
-
-    Args:
-        media: Read to its end.
-        ends: Second at which each stream ended that was read, by its index.
-    """
-    if not ends or not media.container.format.name.startswith(STATING):
-        return None
-    streams = {index: media.container.streams[index] for index in ends}
-    told = {index: float(s.duration * s.time_base) for index, s in streams.items() if s.duration and s.time_base}
-    moving = [s for s in (*media.container.streams.video, *media.container.streams.audio) if not _is_cover(s)]
-    if not told and media.duration_s and len(moving) == len(ends):
-        last = max(ends, key=ends.__getitem__)  # only the whole file has a length: that of its longest stream
-        told = {last: media.duration_s}
-    for index, length in told.items():
-        if length - ends[index] > max(SHORT_S, SHORT * length):
-            return f"the {streams[index].type} ends at {ends[index]:.1f} s of {length:.1f}"
-    return None
 
 
 def is_encrypted(packet: Any) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from avrec.errors import MediaError
-from avrec.media.container import FAILURES, Media, cut_short, describe, is_encrypted, open_media
+from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
+from avrec.media.ending import cut_short, cut_tail, end_of, second
 from avrec.media.location import locate
 from avrec.media.pictures import PictureDecoder, Timed, from_packets, from_seeks
 from avrec.media.probe import describe_streams, probe_media, verdict
@@ -17,7 +18,7 @@ from avrec.media.sample import Request, Sample, Wave
 from avrec.media.sound import SoundDecoder
 from avrec.params import LimitsParams
 
-VERSION = 3
+VERSION = 4
 """Part of every media extractor's identity: raise it when equal files may give other frames or sound."""
 
 LONG_S = 120.0
@@ -73,14 +74,23 @@ class _Pass:
         sound = SoundDecoder(self.media, hearing.max_seconds) if hearing and self.media.audio is not None else None
         duration = self.media.duration_s
         frames: list[Timed] = []
-        if duration is not None and duration > LONG_S:
+        long = duration is not None and duration > LONG_S
+        if long and self.request.seeks:
+            assert duration is not None
             if pictures and plan:
                 frames = from_seeks(pictures, self.media, plan, duration)
             if sound and hearing:
                 sound.windows(self.media, duration, hearing.max_seconds)
         if not frames and (sound is None or not sound.result()[0].size):
             frames = self._one_pass(pictures, sound)
+        if long:
+            self.stopped = self.stopped or self._tail([d.stream for d in (pictures, sound) if d is not None])
         return self._assemble(pictures, sound, frames)
+
+    def _tail(self, streams: list[Any]) -> str | None:
+        if not self.request.seeks:
+            return f"cannot be sought in: only the first {LONG_S:.0f} s were read"
+        return cut_tail(self.media, streams)
 
     def _one_pass(self, pictures: PictureDecoder | None, sound: SoundDecoder | None) -> list[Timed]:
         end = self._demux(pictures, sound)
@@ -97,16 +107,15 @@ class _Pass:
         streams = [decoder.stream for decoder in (pictures, sound) if decoder is not None]
         end = 0.0
         for packet in self._packets(streams):
-            second = _second(packet)
-            if second > LONG_S or (pictures is None and sound is not None and sound.full):
+            at = second(packet)
+            if at > LONG_S or (pictures is None and sound is not None and sound.full):
                 return end
             if sound is not None and packet.stream is sound.stream:
                 sound.feed(packet)
             else:
                 self._keep(packet)
-                end = max(end, second)
-            length = float((packet.duration or 0) * (packet.time_base or 0))
-            self.ends[packet.stream.index] = max(self.ends.get(packet.stream.index, 0.0), second + length)
+                end = max(end, at)
+            self.ends[packet.stream.index] = max(self.ends.get(packet.stream.index, 0.0), end_of(packet))
         self.stopped = self.stopped or cut_short(self.media, self.ends)
         return end
 
@@ -163,10 +172,3 @@ class _Pass:
         if kind in self.encrypted:
             return f"the {what} is encrypted"
         return absent or damage or self.stopped or f"the {what} stream holds nothing that can be decoded"
-
-
-def _second(packet: Any) -> float:
-    stamp = packet.pts if packet.pts is not None else packet.dts
-    if stamp is None or packet.time_base is None:
-        return 0.0
-    return float((stamp - (packet.stream.start_time or 0)) * packet.time_base)

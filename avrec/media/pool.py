@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from avrec.errors import MediaError
@@ -109,9 +109,21 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._served = 0
+        self._died = False  # over the last file, by a signal that was not ours
 
     def ask(self, request: Request) -> Answer:
-        """The answer of the worker; or why there is none, with the worker replaced."""
+        """The answer of the worker; or why there is none, with the worker replaced.
+
+        A file over which the decoder dies is asked for once more without seeks, in which most of such deaths lie.
+        """
+        answer = self._ask(request)
+        if self._died and request.seeks and not self._stopped.is_set():
+            again = self._ask(replace(request, seeks=False))
+            return answer if isinstance(again, MediaError) else again
+        return answer
+
+    def _ask(self, request: Request) -> Answer:
+        self._died = False
         if self._process is None or self._served >= FILES_PER_WORKER:
             self._start()
         assert self._connection is not None
@@ -178,6 +190,7 @@ class _Child:
         self.stop()
         if code == -signal.SIGALRM:
             return f"took longer than {self._limits.seconds:g} s"
+        self._died = code < 0
         if code < 0:
             return f"the decoder died ({signal.Signals(-code).name})"
         return "the decoder died"

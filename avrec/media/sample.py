@@ -37,12 +37,16 @@ class SoundPlan:
 
 @dataclass(frozen=True)
 class Request:
-    """One file and what is wanted of it. With neither plan it is only probed."""
+    """One file and what is wanted of it. With neither plan it is only probed.
+
+    Without `seeks` the first two minutes are read in one pass, however long the file is.
+    """
 
     uri: str
     root: str | None
     pictures: PicturePlan | None = None
     sound: SoundPlan | None = None
+    seeks: bool = True
 
 
 @dataclass(frozen=True)

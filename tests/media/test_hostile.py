@@ -157,6 +157,19 @@ def test_a_file_that_ends_before_its_time_says_so(tmp_path: Path, kind: str, opt
     assert len(found["half"].frames) and len(found["half"].wave)
 
 
+@pytest.mark.parametrize(("kind", "options"), [("mp4", {"movflags": "faststart"}), ("matroska", {})])
+def test_so_does_one_that_is_too_long_to_be_read_to_its_end(tmp_path: Path, kind: str, options: dict[str, str]) -> None:
+    whole = tmp_path / "whole"
+    remux(make_clip(tmp_path / "a.mp4", seconds=150.0, size=(32, 32), gop=20, fps=4), whole, kind, options)
+    (tmp_path / "half").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    found = read(tmp_path, "whole", "half")
+    assert isinstance(found["whole"], Sample) and isinstance(found["half"], Sample)
+    assert (found["whole"].probe.status, found["whole"].damage) == ("ok", {})
+    assert found["half"].probe.status == "partial"
+    assert "ends before 140.0 s of 150" in str(found["half"].probe.reason)
+    assert len(found["half"].frames) and len(found["half"].wave)
+
+
 def remux(source: Path, target: Path, kind: str, options: dict[str, str] | None = None) -> None:
     import av
 
@@ -209,16 +222,22 @@ def test_a_worker_that_dies_or_hangs_takes_one_file_along(tmp_path: Path, monkey
         "        if uri == 'greedy.mp4': return str(len(bytearray(8 << 30)))\n"
         "        return real(uri, root)\n"
         "    place.locate = locate\n"
+        "    import avrec.media.decode as decode\n"
+        "    decode.from_seeks = lambda *given: os.abort()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(hook))
     for name in ("crash.mp4", "hang.mp4", "greedy.mp4", "good.mp4"):
         make_clip(tmp_path / name)
-    names = ("crash.mp4", "good.mp4", "hang.mp4", "greedy.mp4")
+    make_clip(tmp_path / "seek.mp4", seconds=125.0, size=(32, 32), fps=2, sound=False)
+    names = ("crash.mp4", "good.mp4", "hang.mp4", "greedy.mp4", "seek.mp4")
     answers = read(tmp_path, *names, limits=LimitsParams(seconds=5.0, memory_mb=1024))
     assert answers["crash.mp4"] == "the decoder died (SIGABRT)"
     assert answers["hang.mp4"] == "took longer than 5 s"
     assert answers["greedy.mp4"] == "needs more than 1024 MB of memory"
     assert isinstance(answers["good.mp4"], Sample)
+    unsought = answers["seek.mp4"]
+    assert isinstance(unsought, Sample) and len(unsought.frames)
+    assert unsought.damage == {"visual": "cannot be sought in: only the first 120 s were read"}
 
 
 def test_a_worker_is_of_this_code_wherever_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
