@@ -118,9 +118,14 @@ def is_cover(stream: Any) -> bool:
 
 
 def _duration(container: Any, *streams: Any) -> float | None:
-    """Seconds as the container says, else as its longest stream says; None where nobody says."""
+    """Seconds as the container says, else as its longest stream says; None where nobody says.
+
+    A Matroska file that begins hours after nought, as a recording of a broadcast may, states the second it ends at.
+    """
     if container.duration and container.duration > 0:
-        return float(container.duration) / float(av.time_base)
+        start = container.start_time or 0
+        late = container.format.name.startswith("matroska") and container.duration > start > container.duration / 2
+        return float(container.duration - (start if late else 0)) / float(av.time_base)
     known = [float(s.duration * s.time_base) for s in streams if s is not None and s.duration and s.time_base]
     known = [seconds for seconds in known if math.isfinite(seconds) and seconds > 0]
     return max(known, default=None)

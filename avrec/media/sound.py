@@ -40,6 +40,7 @@ class SoundDecoder:
     def _open(self, start: float) -> None:
         self._resampler: Any | None = None
         self._waiting = av.AudioFifo()
+        self._kind: tuple[int, str, str] | None = None
         self._pieces: list[Wave] = []
         self._start, self._heard = start, 0.0
 
@@ -57,12 +58,13 @@ class SoundDecoder:
     def _take(self, frame: Any) -> None:
         frame.pts = None  # a gap in the times must not become silence, nor a jump back an error
         self._heard += frame.samples / frame.sample_rate if frame.sample_rate else 0.0
-        try:
-            self._waiting.write(frame)
-        except ValueError:
-            # Rate, layout or format changed within the stream: finish with the old resampler, go on with a new one.
+        kind = (frame.sample_rate, frame.layout.name, frame.format.name)
+        if self._kind not in (None, kind):
+            # Changed within the stream: finish with the old resampler, go on with a new one. Waiting samples of
+            # another layout must not be joined: libavutil would read past the planes of the frame.
             self._drain()
-            self._waiting.write(frame)
+        self._kind = kind
+        self._waiting.write(frame)
         if self._waiting.samples >= TOGETHER:
             self._resample()
 

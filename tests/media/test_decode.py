@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -140,3 +141,40 @@ def test_a_file_behind_a_url_is_read(tmp_path: Path) -> None:
 def test_spread_takes_the_middle_of_equal_parts() -> None:
     assert spread([1, 2, 3], 5) == [1, 2, 3]
     assert spread(list(range(10)), 2) == [2, 7]
+
+
+def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
+    """One song joined to another, as streams of radio are."""
+    parts = [
+        make_song(tmp_path / f"{rate}.mp3", rate, layout) for rate, layout in ((44_100, "stereo"), (8_000, "mono"))
+    ]
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    wave = sample_of(joined, sound=SoundPlan(9.0)).wave
+    assert len(wave) == pytest.approx(2 * 16_000, rel=0.2)
+    assert np.abs(wave[-8_000:-4_000]).max() > 0.1
+
+
+def make_song(path: Path, rate: int, layout: str) -> Path:
+    """One second of a tone as MP3."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=rate, layout=layout)
+        tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(np.tile(tone, (stream.layout.nb_channels, 1)), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def test_a_recording_may_begin_hours_after_nought(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "late.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 32
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 25 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 360_000 + number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    sample = sample_of(tmp_path / "late.mkv", PicturePlan(2, 32))
+    assert sample.probe.duration_s == pytest.approx(1.0, abs=0.2)
+    assert len(sample.frames) == 2
