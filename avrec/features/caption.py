@@ -18,7 +18,7 @@ from avrec.features.base import Vectors
 SURE = 0.5
 """Mean probability from which a picture's name, and probability in a moment from which a sound's name, is said."""
 AGREED = 0.25
-"""Mean probability from which a group of pictures is said whose kind is certainly heard."""
+"""Probability from which a group of pictures is said whose kind is certainly heard."""
 LONG_ENOUGH = 2
 LARGE_ENOUGH = 0.05
 """Segments, and their share, in which a sound must be sure, so that one click does not become a word."""
@@ -76,14 +76,22 @@ def sure_pictures(
 ) -> tuple[str, ...]:
     """Names that are certain in the frames `[n, classes]`, at most `MOST_NAMES`; single classes first, then groups.
 
-    Certain is a mean over the frames of `SURE`; of a group whose kind is also certain among the sounds `heard`, of
-    `AGREED`: two networks that know nothing of each other say the same. A group gives way to a certain part of it.
+    Certain is a mean over the frames of `SURE`. Of a widest kind (`KIND_SOUNDS`) it is the mean over the better half of
+    the frames, since what a film is about need not be in view all the time; and of a group whose kind is also certain
+    among the sounds `heard`, `AGREED` over that half: two networks that know nothing of each other say the same.
+    A group gives way to a certain part of it.
     """
     if not len(scores):
         return ()
-    mean = scores.mean(axis=0)
+    mean, half = scores.mean(axis=0), np.sort(scores, axis=0)[len(scores) // 2 :].mean(axis=0)
     agreed = {name for kind in _heard_kinds(heard) for name in groups if set(groups[name]) <= set(groups.get(kind, ()))}
-    sure = [i for i, name in enumerate(names) if mean[i] >= (AGREED if name in agreed else SURE)]
+
+    def certain(i: int, name: str) -> bool:
+        if name in agreed:
+            return bool(half[i] >= AGREED)
+        return bool((half if name in KIND_SOUNDS else mean)[i] >= SURE)
+
+    sure = [i for i, name in enumerate(names) if certain(i, name)]
     members = {i: frozenset(groups.get(names[i], (i,))) for i in sure}
     kept = [i for i in sure if not any(members[j] < members[i] for j in sure)]
     return tuple(names[i] for i in sorted(kept, key=lambda i: (names[i] in groups, -mean[i])))[:MOST_NAMES]

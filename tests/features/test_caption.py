@@ -47,6 +47,17 @@ def test_a_kind_is_said_where_its_members_are_in_doubt_and_gives_way_to_a_part_t
     assert sure_pictures(doubtful, names, groups, heard=["Vehicle"]) == ("vehicle",)
 
 
+def test_a_kind_may_be_out_of_view_half_of_the_time_and_a_narrower_name_may_not() -> None:
+    groups = {"dog": (0,), "animal": (0, 1)}
+    names = ("poodle", "tick", "dog", "animal")
+    frames = np.array(
+        [[0.6, 0.1, 0.6, 0.7], [0.0, 0.0, 0.0, 0.1], [0.1, 0.4, 0.1, 0.5], [0.0, 0.1, 0.0, 0.1]], np.float32
+    )
+    assert sure_pictures(frames, names, groups) == ("animal",)
+    assert sure_pictures(frames, names, groups, heard=["Animal"]) == ("dog",)
+    assert sure_pictures(frames[1:], names, groups) == ()
+
+
 def test_one_click_is_no_sound_of_the_item() -> None:
     scores = np.zeros((40, 2), np.float32)
     scores[3, 0] = 1.0
