@@ -122,14 +122,26 @@ def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> tu
     trials = [
         {"new_share": s, f"recall@{SELECT_K}": float(each.mean())} for s, each in zip(shares, figures, strict=True)
     ]
-    return next(o for o, each in zip(offsets, figures, strict=True) if bears(each, figures[-1])), trials
+    tried = zip(shares, offsets, figures, strict=True)
+    return next(o for s, o, each in tried if bears(each, figures[-1], s, hybrid.params.l2)), trials
 
 
-def bears(recalls: Doubles, without: Doubles) -> bool:
-    """Whether a loss is within `MAX_LOSS`, or no larger than the standard error of the difference lets it seem."""
-    change = recalls - without
-    noise = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else 1.0
-    return bool(change.mean() + noise >= -MAX_LOSS * without.mean())
+def bears(recalls: Doubles, without: Doubles, share: float, l2: float) -> bool:
+    """Whether a loss is within `MAX_LOSS`, or no larger than the standard error of the difference lets it seem.
+
+    Few people cannot tell. Before anybody has spoken a place given to a new item is taken to be lost, which weighs as
+    much as `l2` people.
+
+    Args:
+        recalls: Of each person where new items have that share of the first places `[n]`.
+        without: The same where they have none.
+        share: Tried.
+        l2: That of the weights.
+    """
+    change, n, whole = recalls - without, len(recalls), float(without.mean())
+    expected = (change.sum() - l2 * share * whole) / (n + l2)
+    noise = change.std(ddof=1) / np.sqrt(n) if n > 1 else 0.0
+    return share == 0 or bool(expected + noise >= -MAX_LOSS * whole)
 
 
 def liked_offset(hybrid: Hybrid, judged: EvaluationSet) -> float:

@@ -108,12 +108,14 @@ def test_new_items_stay_out_where_they_cost_too_much(world: World) -> None:
     assert shares[1] > 0.29
 
 
-def test_a_loss_is_borne_if_it_is_small_or_may_be_chance() -> None:
+def test_a_loss_is_borne_if_it_is_small_or_may_be_chance_and_people_have_said_so() -> None:
     hits = np.repeat([1.0, 0.0], [100, 900])
-    assert bears(hits, hits)
-    assert bears(np.roll(hits, 1), hits)
-    assert not bears(np.where(np.arange(1000) < 10, 0.0, hits), hits)  # a tenth of the hits is lost
-    assert bears(hits[::100] * 0, hits[::100])  # of one hit among ten people nobody can tell
+    assert bears(hits, hits, 0.1, 10.0)
+    assert bears(np.roll(hits, 1), hits, 0.1, 10.0)
+    assert not bears(np.where(np.arange(1000) < 10, 0.0, hits), hits, 0.1, 10.0)  # a tenth of the hits is lost
+    assert not bears(hits[::100], hits[::100], 0.1, 10.0)  # ten people are not enough to say that nothing is lost
+    assert bears(hits[::100], hits[::100], 0.1, 1.0)
+    assert bears(hits[::100], hits[::100], 0.0, 10.0)
 
 
 def test_few_people_lead_to_equal_say(world: World) -> None:
@@ -190,8 +192,8 @@ def test_reasons_are_those_of_the_part_that_said_most(world: World) -> None:
     items, _ = hybrid.recommend(history, 10)
     reasons = hybrid.explain(history, items)
     parts = {
-        name: (hybrid._column_weights(name) * values)[0, items[0]]
-        for name, values in zip(hybrid._columns, hybrid.values(history), strict=True)
+        name: weights[0] * each[0, items[0]]
+        for name, weights, each in zip(hybrid._columns, hybrid._weights_at(items), hybrid.values(history), strict=True)
     }
     parts["popular"] = parts["popular"] + parts.pop("popularity")
     for place, kind in enumerate(reasons.names()[0]):
