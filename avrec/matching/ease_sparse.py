@@ -8,6 +8,7 @@ weights `P X'X_j` are never written down: scores go through the sparse counts `X
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,13 @@ class HeadWeights:
         rows = self.inverse[place[liked[speaks]]]
         columns = place[items]
         ease = -rows[:, columns] / np.diag(self.inverse)[columns]
-        parts[speaks] = np.where(among, ease, rows @ self.together[:, items])
+        parts[speaks] = np.where(among, ease, rows @ self._by_item[:, items])
         return parts
+
+    @cached_property
+    def _by_item(self) -> Any:
+        """`together` as CSC: a few of its columns are read at once, where CSR looks through all of it."""
+        return self.together.tocsc()
 
     def state(self) -> Arrays:
         return {

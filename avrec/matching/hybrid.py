@@ -153,10 +153,6 @@ class Hybrid(Matcher):
 
     # Using ------------------------------------------------------------------------------------------------------------
 
-    def _column_weights(self, column: str) -> Floats:
-        """Weight of a column for each item `[n_items]`."""
-        return np.where(self.warm, self.weights["known"][column], self.weights["new"][column]).astype(np.float32)
-
     def score_as_new(self, histories: Histories) -> Floats:
         """Scores `[n, n_items]` with the weights of new items for all, before they are raised."""
         total = np.zeros((len(histories), len(self.warm)), np.float32)
@@ -172,9 +168,12 @@ class Hybrid(Matcher):
     def weighted(self, values: list[Floats]) -> Floats:
         """Weighted sum `[n, n_items]` of the columns."""
         total = np.zeros(values[0].shape, np.float32)
-        total += np.where(self.warm, 0.0, self.weights["new"]["offset"]).astype(np.float32)
         for column, each in zip(self._columns, values, strict=True):
-            total += self._column_weights(column) * each
+            total += np.float32(self.weights["known"][column]) * each
+        new = np.flatnonzero(~self.warm)
+        if len(new):
+            items = np.broadcast_to(new, (len(total), len(new)))
+            total[:, new] = self.weighted_at([each[:, new] for each in values], items)
         return total
 
     def weighted_at(self, values: list[Floats], items: Longs) -> Floats:

@@ -16,8 +16,8 @@ import numpy as np
 
 from avrec.matching.data import Floats, Longs, Mask
 
-AXES = 128
-"""Of each modality; with three of them 150 MB for 100,000 items."""
+AXES = 64
+"""Of each modality; with three of them 77 MB for 100,000 items, all of which a request reads."""
 
 ROWS = 8192
 """Items whose whole vectors stand side by side while moments are taken."""
@@ -55,7 +55,8 @@ class Shortlist:
         self._sums, self._squares = [m[0] for m in moments], [m[1] for m in moments]
         self._axes = self._principal()
         blocks = [values @ axes for values, axes in zip(self._units.values(), self._axes, strict=True)]
-        self._short = np.ascontiguousarray(np.concatenate(blocks, axis=1), np.float32)
+        # Column by column: one vector after the other is added up, which takes a third of the time of products by row.
+        self._short = np.asfortranarray(np.concatenate(blocks, axis=1), np.float32)
 
     def _moments(self, rows: Mask) -> tuple[Floats, Floats]:
         """Sum `[D]` and second moments `[D, D]` of the items of one kind, all modalities side by side."""

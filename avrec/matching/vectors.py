@@ -13,6 +13,7 @@ from avrec.matching.data import Floats, Histories, Longs, Mask
 from avrec.matching.exact import Exact
 from avrec.matching.retrieval import LARGE, MARGIN, Retrieval
 from avrec.matching.selection import liked_matrix
+from avrec.matching.shortlist import Rough
 
 
 class VectorMatcher(Matcher):
@@ -51,6 +52,22 @@ class VectorMatcher(Matcher):
         scores /= np.float32(self.params.temperature)
         scores += self.bias
         return scores
+
+    def rough(self, histories: Histories) -> list[Rough] | None:
+        """In float32, half of what is read for exact scores; those looked at closely are exact."""
+        if len(self.vectors) < LARGE:
+            return None
+        return [self._rough(person) for person in self.people(histories)]
+
+    def _rough(self, person: Floats) -> Rough:
+        temperature = np.float32(self.params.temperature)
+        scores = self.vectors @ (person / temperature) + self.bias
+
+        def at(items: Longs) -> Floats:
+            exact = self._exact.dot_at(person[None], items[None])[0]
+            return np.asarray(exact / temperature + self.bias[items], np.float32)
+
+        return Rough(scores, float(scores.mean()), float(scores.std()), at)
 
 
 class MeanMatcher(VectorMatcher):

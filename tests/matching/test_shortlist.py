@@ -5,7 +5,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from avrec.matching import content, quick, shortlist
+from avrec.matching import content, quick, shortlist, vectors
 from avrec.matching.base import top_k
 from avrec.matching.content import Content
 from avrec.matching.data import Floats, Histories
@@ -16,7 +16,7 @@ from avrec.matching.shortlist import Shortlist
 from .conftest import World
 
 
-def vectors(rng: np.random.Generator, present: np.ndarray, dim: int) -> Floats:
+def unit_rows(rng: np.random.Generator, present: np.ndarray, dim: int) -> Floats:
     found = rng.normal(size=(len(present), dim)) * 0.5 ** np.arange(dim) * present[:, None]
     return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
@@ -29,7 +29,7 @@ def test_what_is_looked_at_closely_is_exact_and_so_are_mean_and_deviation(
     monkeypatch.setattr(shortlist, "ROWS", 7)
     rng, n = np.random.default_rng(0), 50
     present = {"visual": rng.random(n) < 0.7, "audio": rng.random(n) < 0.5}
-    units = {name: vectors(rng, rows, 6) for name, rows in present.items()}
+    units = {name: unit_rows(rng, rows, 6) for name, rows in present.items()}
     share = (1 / np.sqrt(np.maximum(sum(rows.astype(int) for rows in present.values()), 1))).astype(np.float32)
     own, fused = ({name: rng.normal(size=6).astype(np.float32) for name in units} for _ in range(2))
     wanted = np.sum([units[m] @ own[m] + share * (units[m] @ fused[m]) for m in units], axis=0)
@@ -47,7 +47,8 @@ def test_a_request_gets_the_exact_list_and_its_reasons(world: World, monkeypatch
     hybrid = cast(Hybrid, world.matcher("hybrid"))
     judged = test_histories(world.split).histories
     allowed = np.arange(len(world.catalog)) % 7 > 0
-    monkeypatch.setattr(content, "LARGE", 0)
+    for room in (content, vectors):
+        monkeypatch.setattr(room, "LARGE", 0)
     monkeypatch.setattr(shortlist, "AXES", 3)
     monkeypatch.setattr(quick, "CLOSER", 30)
     hits = []
@@ -72,7 +73,8 @@ def test_a_request_gets_the_exact_list_and_its_reasons(world: World, monkeypatch
 
 
 def test_a_history_without_likes_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "LARGE", 0)
+    for room in (content, vectors):
+        monkeypatch.setattr(room, "LARGE", 0)
     hybrid, nobody = cast(Hybrid, world.matcher("hybrid")), Histories.of([[]])
     scores, _ = hybrid.answer(nobody)
     np.testing.assert_allclose(np.sort(scores), np.sort(hybrid.score(nobody)), rtol=1e-3, atol=1e-3)
