@@ -167,6 +167,14 @@ class SpeechParams(Section):
     max_words: Positive = 2000
 
 
+class DescriptionParams(Section):
+    """`by`: who writes an item's description. `template`: rules. `language_model`: a small language model, whose words
+    are held against what it was told (docs/understand.md); a second or more an item.
+    """
+
+    by: Literal["template", "language_model"] = "template"
+
+
 def check_heads(dim: int, heads: int) -> None:
     """Every head of an attention has an equal part of a vector."""
     if dim % heads:
@@ -205,6 +213,7 @@ class FeaturesParams(Section):
     audio: AudioParams = AudioParams()
     text: TextParams = TextParams()
     semantic: SemanticParams = SemanticParams()
+    description: DescriptionParams = DescriptionParams()
 
     @model_validator(mode="after")
     def _transcript(self) -> FeaturesParams:

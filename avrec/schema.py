@@ -183,7 +183,7 @@ SIGNALS = _spec("signals", ("item_id",), [
     Column("transcript", _text, "what is said"),
     Column("transcript_language", _text, "language of the transcript"),
     Column("description", _text, "generated description"),
-    Column("description_by", _text, "what generated it: template"),
+    Column("description_by", _text, "what generated it: template or language_model"),
     Column("sentiment", _real, "mean sentiment of its texts and comments, -1 to 1"),
     Column("sentiment_spread", _real, "standard deviation of their sentiments"),
     Column("sentiment_negative", _real, "share of them that is clearly negative"),

