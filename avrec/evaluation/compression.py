@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +33,9 @@ STORED = {
     "half pruned, int8": {"prune": 0.5, "storage": "int8"},
 }
 """Ways to store towers that need no training, by name."""
+
+LITE = ("float32", "float16", "int8")
+"""Numbers of the TFLite files that are tried."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,16 @@ def candidates(params: MatchingParams, on: TrialData) -> Iterator[tuple[str, Two
         student.fit_from(trained, on.catalog, on.train, on.choose)
         yield f"distilled to {dim}", student
         yield f"distilled to {dim}, int8", student.shrunk(compression.model_copy(update={"storage": "int8"}))
+    yield from on_device(trained)
+
+
+def on_device(trained: TwoTower) -> Iterator[tuple[str, TwoTower]]:
+    """The trained towers where their TFLite files place people and new items, by name."""
+    from avrec.matching.device import DeviceTowers
+
+    for numbers in LITE:
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"TFLite {numbers}", DeviceTowers(trained, Path(folder), numbers)
 
 
 def timed(matcher: Matcher, people: Histories, k: int) -> tuple[float, float, Longs]:

@@ -129,6 +129,7 @@ def test_a_student_agrees_more_with_a_teacher_that_is_listened_to(world: World) 
 def test_tflite_towers_place_people_and_new_items_where_the_matcher_does(
     world: World, tmp_path: Path, numbers: str, close: float
 ) -> None:
+    from avrec.matching.device import DeviceTowers
     from avrec.matching.tflite import ITEM, USER, LiteTower
 
     whole = world.matcher("two_tower")
@@ -151,6 +152,12 @@ def test_tflite_towers_place_people_and_new_items_where_the_matcher_does(
     item = LiteTower(tmp_path / "once" / ITEM)
     found = item(*(x[cold : cold + 1] for x in inputs), present[cold : cold + 1])
     np.testing.assert_allclose(found[0], matcher.vectors[cold], atol=close)
+    (tmp_path / "device").mkdir()
+    device = DeviceTowers(whole, tmp_path / "device", numbers)
+    people = Histories.of([[3, 9, 4], [], [1, 2]])
+    np.testing.assert_allclose(device.score(people), whole.score(people), atol=4 * close / whole.params.temperature)
+    assert not np.array_equal(device.score(people), whole.score(people))  # it is the files that answer
+    assert size(device._state()) > sum((tmp_path / "device" / file).stat().st_size for file in (USER, ITEM))
 
 
 def test_what_is_not_smaller_is_refused() -> None:
