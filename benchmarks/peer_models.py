@@ -50,7 +50,7 @@ def cornac_models(name: str, task: Task, _: Path) -> Fitted:
         "ease": (lambda lamb: models.EASE(lamb=lamb, posB=False), grid(lamb=(10, 30, 100, 300, 1000))),
         "bpr": (lambda **chosen: models.BPR(k=DIM, seed=SEED, num_threads=2, **chosen),
                 grid(max_iter=(50, 200), learning_rate=(0.01, 0.05), lambda_reg=(0.001, 0.01))),
-        "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, seed=SEED, use_gpu=False, **chosen),
+        "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, seed=SEED, verbose=False, **chosen),
                  grid(n_epochs=(10, 30), lambda_w=(0.01, 0.001))),
     }  # fmt: skip
     build, settings = made[name]
