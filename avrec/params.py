@@ -112,6 +112,7 @@ class VisualParams(Section):
     `xception` may be installed beside (docs/weights.md); the others are Keras', with a weights file (without top) of
     yours: `weights` is its path and `weights_sha256` what it must be. `sampling`: key frames, evenly spaced frames
     (costs decoding what lies between), or the middle of each shot (costs decoding everything). `frames`: the most.
+    `faces`: also look for faces, of which ImageNet knows nothing (installed apart, docs/weights.md).
     """
 
     network: Literal["mobilenet", "xception", "vgg19", "resnet50", "efficientnet_b0"] = "mobilenet"
@@ -119,6 +120,7 @@ class VisualParams(Section):
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     sampling: Literal["keyframes", "uniform", "shots"] = "keyframes"
     frames: Positive = 6
+    faces: bool = False
 
     @model_validator(mode="after")
     def _weights(self) -> VisualParams:

@@ -193,6 +193,7 @@ SIGNALS = _spec("signals", ("item_id",), [
     Column("motion", _real, "look: mean absolute luma difference of sampled frames, 0 to 1"),
     Column("cut_rate", _real, "look: cuts a minute"),
     Column("poster_s", _real, "time of the poster frame, seconds"),
+    Column("faces", _real, "share of the sampled frames with a face; null: nobody looked"),
 ], optional=True)  # fmt: skip
 
 QUARANTINE = _spec("quarantine", (), [

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from avrec.datasets.dataset import write_table
 from avrec.features.base import Vectors
 from avrec.features.caption import Evidence, describe, sure_pictures, sure_sounds
+from avrec.features.faces import PERSON, SHARE
 from avrec.features.labels import GROUPS, Labels, labels_of
 from avrec.features.language import Writer
 from avrec.features.sentiment import Sentiment, sentences, summary
@@ -59,6 +60,8 @@ def item_signals(
     for item in items.to_pylist():
         row = rows[item["item_id"]]
         moments = evidence[item["item_id"]]
+        if (row.get("faces") or 0.0) >= SHARE:
+            moments.pictures = (PERSON, *moments.pictures)
         row["sure_visual_tags"] = list(moments.pictures)
         row["sure_sound_tags"] = [name for name, _ in moments.sounds]
         known = _evidence(item, row, moments)

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from avrec.features.base import Extraction, Extractor, Vectors
+from avrec.features.faces import FaceFinder
 from avrec.features.look import look_of, poster_of
 from avrec.features.networks import picture_network
 from avrec.features.tags import best_tags
 from avrec.features.tensorflow import run_padded
+from avrec.features.weights import FACES
 from avrec.media.decode import VERSION as DECODE_VERSION
 from avrec.media.sample import Frames, PicturePlan, Sample
 from avrec.params import LimitsParams, VisualParams
@@ -34,6 +36,7 @@ class VisualExtractor(Extractor):
         self.params = params
         self.limits = limits
         self._kind = picture_network(params)
+        self._faces = FaceFinder() if params.faces else None
         self.dim = self._kind.dim
 
     @property
@@ -43,10 +46,11 @@ class VisualExtractor(Extractor):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "params": self.params.model_dump(exclude={"weights"}),
+            # Without faces the identity is what it was before one could look for them: what is stored stays good.
+            "params": self.params.model_dump(exclude={"weights"} if self._faces else {"weights", "faces"}),
             "limits": self.limits.model_dump(),
             "decode": DECODE_VERSION,
-            "weights": list(self._kind.weights),
+            "weights": [*self._kind.weights, *[FACES.sha256] * (self._faces is not None)],
             "libraries": {name: version(name) for name in self._libraries()},
         }
 
@@ -83,6 +87,8 @@ class VisualExtractor(Extractor):
         signals["poster_s"] = float(sample.frame_times[poster_of(sample.frames)])
         if sample.cuts is not None and sample.probe.duration_s:
             signals["cut_rate"] = 60.0 * len(sample.cuts) / sample.probe.duration_s
+        if self._faces:
+            signals["faces"] = self._faces.share(sample)
         if "visual" in sample.damage:
             signals["damage"] = sample.damage["visual"]
         starts, ends = frame_spans(sample.frame_times, sample.probe.duration_s)

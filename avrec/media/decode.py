@@ -147,7 +147,8 @@ class _Pass:
         size = self.request.pictures.size if self.request.pictures else 0
         stack = np.stack([picture for _, picture in frames]) if frames else np.zeros((0, size, size, 3), np.uint8)
         times = np.array([time for time, _ in frames], np.float32)
-        return Sample(probe, stack, times, wave, windows, missing, damage, pictures.cuts if pictures else None)
+        cuts, turned = (pictures.cuts, pictures.turned) if pictures else (None, False)
+        return Sample(probe, stack, times, wave, windows, missing, damage, cuts, turned)
 
     def _reasons(
         self, pictures: PictureDecoder | None, sound: SoundDecoder | None, seen: bool, wave: Wave

@@ -31,6 +31,7 @@ class PictureDecoder:
         self.size = size
         self.damage: str | None = None
         self.cuts: list[float] | None = None
+        self.turned = False
         self._reformatter = VideoReformatter()
         self._base = float(self.stream.time_base or 0)
         self._origin = (self.stream.start_time or 0) * self._base
@@ -109,7 +110,9 @@ class PictureDecoder:
                 frame, width=self.size, height=self.size, format="rgb24", interpolation=Interpolation.AREA
             )
             # `rotation` is the counterclockwise turn that the display matrix asks for.
-            turned = np.rot90(small.to_ndarray(), k=round((frame.rotation or 0) / 90) % 4)
+            quarters = round((frame.rotation or 0) / 90) % 4
+            self.turned = quarters % 2 == 1
+            turned = np.rot90(small.to_ndarray(), k=quarters)
             yield max(self._time(frame, number), 0.0), np.ascontiguousarray(turned, dtype=np.uint8)
         except FAILURES as error:
             self._note(error)

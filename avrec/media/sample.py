@@ -81,6 +81,8 @@ class Sample:
         missing: Modality to the reason why nothing of it could be read.
         damage: What could not be read although something of the modality could.
         cuts: Seconds at which a new shot begins; None where nobody looked.
+        turned: Whether the frames were brought upright by a quarter turn, so that width and height of the probe
+            changed places.
     """
 
     probe: Probe
@@ -91,6 +93,7 @@ class Sample:
     missing: dict[str, str] = field(default_factory=dict)
     damage: dict[str, str] = field(default_factory=dict)
     cuts: list[float] | None = None
+    turned: bool = False
 
 
 _ARRAYS = ("frames", "frame_times", "wave", "windows")
@@ -115,6 +118,7 @@ def sample_to_bytes(sample: Sample) -> tuple[bytes, bytes]:
     arrays = {name: np.ascontiguousarray(getattr(sample, name)) for name in _ARRAYS}
     header: dict[str, Any] = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
     header |= {"probe": asdict(sample.probe), "missing": sample.missing, "damage": sample.damage, "cuts": sample.cuts}
+    header["turned"] = sample.turned
     return json.dumps(header).encode(), b"".join(array.tobytes() for array in arrays.values())
 
 
@@ -126,4 +130,5 @@ def sample_from_bytes(header: dict[str, Any], body: bytes) -> Sample:
         arrays[name] = np.frombuffer(body, dtype, count, offset).reshape(shape)
         offset += count * dtype.itemsize
     missing, damage, cuts = (header[name] for name in ("missing", "damage", "cuts"))
-    return Sample(Probe(**header["probe"]), **arrays, missing=missing, damage=damage, cuts=cuts)
+    turned = bool(header["turned"])
+    return Sample(Probe(**header["probe"]), **arrays, missing=missing, damage=damage, cuts=cuts, turned=turned)

@@ -11,13 +11,14 @@ from avrec.errors import WeightsError
 from avrec.features import mobilenet, musicnn, yamnet
 from avrec.features.audio import AudioExtractor, cut_patches
 from avrec.features.base import Extractor
+from avrec.features.faces import SHARE, boxed
 from avrec.features.look import colourfulness, look_of
 from avrec.features.protobuf import fields
 from avrec.features.registry import build_extractor
 from avrec.features.tensorflow import load
 from avrec.features.text import TextExtractor
 from avrec.features.visual import VisualExtractor, frame_spans
-from avrec.features.weights import MINILM_WEIGHTS, MOBILENET, MUSICNN, YAMNET, find_weights
+from avrec.features.weights import FACES, MINILM_WEIGHTS, MOBILENET, MUSICNN, YAMNET, find_weights
 from avrec.media.decode import decode
 from avrec.media.sample import Request, Sample
 from avrec.params import AudioParams, FeaturesParams, LimitsParams, TextParams, VisualParams
@@ -66,6 +67,27 @@ def test_music_is_heard_by_a_network_of_music_and_nothing_else_is(shared_data: P
     without = next(iter(plain.extract(samples[:1])))
     assert without.vector is not None and np.array_equal(without.vector, music.vector[: plain.dim])
     assert plain.identity != extractor.identity
+
+
+def test_a_frame_gets_its_shape_back_before_faces_are_looked_for() -> None:
+    frame = np.full((224, 224, 3), 200, np.uint8)
+    wide, tall = boxed(frame, 1920, 1080), boxed(frame, 90, 180)
+    assert wide.shape == tall.shape == (192, 192, 3)
+    assert (wide[:, 0] == 200).all(axis=1).sum() == 108 and (wide[96] == 200).all()
+    assert (tall[0] == 200).all(axis=1).sum() == 96 and (tall[:, 96] == 200).all()
+
+
+def test_people_are_seen_by_their_faces(shared_data: Path) -> None:
+    visual = VisualExtractor(VisualParams(faces=True), LimitsParams())
+    try:
+        find_weights(FACES)
+    except WeightsError as error:
+        pytest.skip(str(error))
+    names = ("mdn__shared-assets__friday.mp4", "mdn__learning-area__rabbit.mp4", "mdn__learning-area__crystal.mp4")
+    samples = [decode(Request(n, str(shared_data / "clips"), pictures=visual.plan), LimitsParams()) for n in names]
+    people, rabbit, crystal = ((found.signals or {})["faces"] for found in visual.extract(samples))
+    assert people >= SHARE > rabbit == crystal == 0
+    assert VisualExtractor(VisualParams(), LimitsParams()).identity != visual.identity
 
 
 def test_musicnn_is_the_network_of_its_authors() -> None:

@@ -110,7 +110,7 @@ def test_requests_and_samples_travel_unchanged(tmp_path: Path) -> None:
     header, body = sample_to_bytes(sample)
     back = sample_from_bytes(json.loads(header), body)
     assert all(np.array_equal(getattr(back, n), getattr(sample, n)) for n in ("frames", "wave", "windows"))
-    assert (back.probe, back.missing) == (sample.probe, sample.missing)
+    assert (back.probe, back.missing, back.turned) == (sample.probe, sample.missing, sample.turned)
 
 
 def test_probe_fills_the_row_of_the_media_table(tmp_path: Path) -> None:

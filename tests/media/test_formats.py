@@ -80,6 +80,7 @@ def test_a_turned_picture_is_set_upright(tmp_path: Path) -> None:
     sample = sample_of(tmp_path / "turned.mp4")
     assert not any(has_halves(frame) for frame in sample.frames)
     assert all(has_halves(np.rot90(frame)) for frame in sample.frames)
+    assert sample.turned and not sample_of(tmp_path / "lying.mp4").turned
 
 
 def test_a_variable_frame_rate_is_sampled_by_time(tmp_path: Path) -> None:
