@@ -8,7 +8,7 @@ from typing import Any
 
 from avrec.media.container import FAILURES, Media, is_cover
 
-STATING = ("mov", "matroska")
+STATING = ("mov", "matroska", "wav", "w64", "flac", "aiff", "caf", "au", "tta", "wv")
 """Containers that state how long they are. Of others FFmpeg often reckons it from the bit rate."""
 SHORT_S, SHORT, SHORT_MOST_S = 1.0, 0.1, 10.0
 """A stream may be so many seconds shorter than stated, or such a part of its length, but not by more than the last."""
@@ -36,6 +36,7 @@ def cut_short(media: Media, ends: dict[int, float]) -> str | None:
         media: Read to its end.
         ends: Second at which each stream ended that was read, by its index.
     """
+    ends = {index: end for index, end in ends.items() if not is_cover(media.container.streams[index])}
     if not ends:
         return None
     told = _told(media, ends)

@@ -170,6 +170,19 @@ def test_so_does_one_that_is_too_long_to_be_read_to_its_end(tmp_path: Path, kind
     assert len(found["half"].frames) and len(found["half"].wave)
 
 
+def test_a_sound_that_ends_before_its_time_says_so_and_a_cover_has_no_time(tmp_path: Path, shared_data: Path) -> None:
+    samples = bytes(range(256)) * 750  # six seconds of 16 bits at 16 kHz
+    header = b".snd" + struct.pack(">5I", 24, len(samples), 3, 16_000, 1)
+    for name, part in (("whole.au", samples), ("half.au", samples[: len(samples) // 2])):
+        (tmp_path / name).write_bytes(header + part)
+    found = read(tmp_path, "whole.au", "half.au")
+    assert isinstance(found["whole.au"], Sample) and isinstance(found["half.au"], Sample)
+    assert found["whole.au"].damage == {}
+    assert found["half.au"].damage == {"audio": "the audio ends at 3.0 s of 6.0"}
+    song = read(shared_data / "robustness", "flac__bear_with_picture.flac")["flac__bear_with_picture.flac"]
+    assert isinstance(song, Sample) and song.probe.status == "ok"
+
+
 def remux(source: Path, target: Path, kind: str, options: dict[str, str] | None = None) -> None:
     import av
 
