@@ -54,6 +54,8 @@ def cut_tail(media: Media, streams: Iterable[Any]) -> str | None:
     None also where the file cannot be sought in. `streams` are those that are read.
     """
     chosen = {stream.index: stream for stream in streams if not is_cover(stream)}
+    if not chosen:
+        return None
     told = _told(media, chosen)
     whole = None if told else _told_of_the_whole(media, chosen)
     if not told and not whole:

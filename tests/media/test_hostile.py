@@ -167,7 +167,14 @@ def test_so_does_one_that_is_too_long_to_be_read_to_its_end(tmp_path: Path, kind
     assert (found["whole"].probe.status, found["whole"].damage) == ("ok", {})
     assert found["half"].probe.status == "partial"
     assert "ends before 140.0 s of 150" in str(found["half"].probe.reason)
-    assert len(found["half"].frames) and len(found["half"].wave)
+
+
+def test_subtitles_alone_are_refused_however_long(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:03:00,000\nhello\n")
+    remux(tmp_path / "a.srt", tmp_path / "a.mkv", "matroska")
+    answer = read(tmp_path, "a.mkv")["a.mkv"]
+    assert isinstance(answer, Sample)
+    assert (answer.probe.status, answer.probe.reason) == ("refused", "no picture; no sound")
 
 
 def test_a_sound_that_ends_before_its_time_says_so_and_a_cover_has_no_time(tmp_path: Path, shared_data: Path) -> None:
