@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo install check images test docs screenshots score drill up down lock clean peers audit
+.PHONY: help demo install check images test docs screenshots score drill simulate up down lock clean peers audit
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -90,6 +90,9 @@ drill: install $(DRILL)/bin/moto_server ## What takes too long for the tests: ma
 	$(BIN)/python -m tests.drills.two_workers
 	$(BIN)/python -m tests.drills.erasure --write
 	$(BIN)/python -m tests.drills.faults --write
+
+simulate: install ## Days of the platform's life in half an hour: drift, a bad feed, a rollback; writes docs/simulation.md
+	$(BIN)/python -m tests.drills.simulate --write
 
 # S3-compatible storage for the drill, in an environment of its own: it is a server beside the platform, not a part of it.
 $(DRILL)/bin/moto_server: requirements-drill.txt

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.drills.clock import NEEDS_CC, compiled
 from tests.drills.fault_base import LONGEST_S, RUN, SET, Drill, Place, inhabited, kill, line_with, wait_until
 
 AWAY_S = 60.0
 HELD_S = 45.0
-NEEDS_CC = "needs a C compiler, for a clock that is off (apt-get install gcc)"
 CLOCK = "clock.so"
 YEAR_S = 400 * 86_400
 NEEDS_ROOT = "needs root, for a small disk of its own"
@@ -282,11 +282,9 @@ def two_runs_and_a_table(drill: Drill) -> None:
 def clock_jumps(drill: Drill) -> None:
     """The clock is a year ahead, then a year behind: stages give equal bytes, and tables stay in order."""
     fault = "the clock jumps a year ahead and back"
-    if (compiler := shutil.which("cc")) is None:
+    if not compiled(drill.base / CLOCK):
         drill.note(fault, NEEDS_CC, None)
         return
-    command = [compiler, "-shared", "-fPIC", "-o", str(drill.base / CLOCK), str(Path(__file__).with_name("clock.c"))]
-    subprocess.run([*command, "-ldl"], check=True)
     drill.champion()
     here, twin = drill.quiet(), twin_of(drill)
     for place, offset in ((here, YEAR_S), (twin, -YEAR_S)):
