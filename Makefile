@@ -91,7 +91,7 @@ drill: install $(DRILL)/bin/moto_server ## What takes too long for the tests: ma
 	$(BIN)/python -m tests.drills.erasure --write
 	$(BIN)/python -m tests.drills.faults --write
 
-simulate: install ## Days of the platform's life in half an hour: drift, a bad feed, a rollback; writes docs/simulation.md
+simulate: install ## Days of the platform's life in less than an hour: drift, a bad feed, a rollback; writes docs/simulation.md
 	$(BIN)/python -m tests.drills.simulate --write
 
 # S3-compatible storage for the drill, in an environment of its own: it is a server beside the platform, not a part of it.
