@@ -139,8 +139,8 @@ def _hits(axes: Axes, days: Sequence[Day]) -> None:
     numbers = [day.number for day in days]
     axes.plot(numbers, [_or_nan(day.hit_rate) for day in days], "o-", label="the lists people were shown")
     axes.plot(numbers, [_or_nan(day.default_rate) for day in days], "s--", label="the default list")
-    axes.set(ylabel="hit rate of the day's table", ylim=(0, 1))
-    axes.legend(loc="upper left")
+    axes.set(ylabel="hit rate of the day's table", ylim=(0, 1.05))
+    axes.legend(loc="lower left")
 
 
 def _drift(axes: Axes, days: Sequence[Day]) -> None:
