@@ -128,7 +128,7 @@ def figure(days: Sequence[Day], path: Path) -> None:
         axis.set_major_locator(MaxNLocator(integer=True))
     for day in days:
         if day.mishap:
-            hits.text(day.number, 1.02, MARKS[day.mishap], ha="center", va="bottom")
+            hits.text(day.number, 1.07, MARKS[day.mishap], ha="center", va="bottom")
             for axes in (hits, drift, versions):
                 axes.axvspan(day.number - 0.25, day.number + 0.25, color="0.9", zorder=0)
     drawn.savefig(path, metadata={"Date": None})
