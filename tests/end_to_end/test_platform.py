@@ -147,15 +147,6 @@ def test_a_published_row_is_traced_and_made_again(platform: Platform, root: Path
     assert "equal" in avrec(root, "tables", "remake", *day, "--into", str(tmp_path / "again"))
 
 
-def test_a_worse_challenger_is_refused_and_nobody_is_asked(platform: Platform) -> None:
-    operator, champion = Airflow("operator"), promotion.champion()
-    run = operator.trigger(TRAIN, {"matchers": ["popularity", "ease"]})  # it knows nothing of the content
-    states = platform.finish(TRAIN, run)
-    assert (states["gate_refused"], states["approve"]) == ("success", "skipped")
-    assert "worse" in operator.log(TRAIN, run, "gate")
-    assert promotion.champion().version == champion.version
-
-
 def avrec(root: Path, *arguments: str) -> str:
     """What the command prints; it must succeed."""
     done = subprocess.run(
