@@ -131,7 +131,7 @@ def figure(days: Sequence[Day], path: Path) -> None:
             hits.text(day.number, 1.07, MARKS[day.mishap], ha="center", va="bottom")
             for axes in (hits, drift, versions):
                 axes.axvspan(day.number - 0.25, day.number + 0.25, color="0.9", zorder=0)
-    drawn.savefig(path, metadata={"Date": None})
+    drawn.savefig(path, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     plt.close(drawn)
 
 
