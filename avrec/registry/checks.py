@@ -94,7 +94,11 @@ def quotients(report: Report, policy: Policy) -> Iterator[Check]:
     for name in policy.baselines:
         value = matchers.get(name, {}).get("cold_all", {}).get(report.primary)
         if value is not None:
-            text = f"{name} knows ids only, so it can know nothing of items that no one met in training."
+            text = (
+                f"{name} knows ids only, so it can know nothing of items that no one met in training. Where people "
+                "have met nearly all of a small catalogue, new items are what is left for it: then raise "
+                "leak.max_cold_by_ids in mlflow/promotion.yaml."
+            )
             yield Check(f"leak.cold_by_{name}", value <= leak.max_cold_by_ids, text, value, leak.max_cold_by_ids)
 
 
