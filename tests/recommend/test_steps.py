@@ -316,6 +316,10 @@ def test_a_step_hands_back_addresses_only(tmp_path: Path, monkeypatch: pytest.Mo
     assert answer["shards"] == recommend.commands(made)
 
 
+def test_each_shard_has_a_command_of_its_own(dataset: Dataset) -> None:
+    assert [command[-1] for command in recommend.commands(make_plan(dataset))] == ["0", "1", "2"]
+
+
 def test_what_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert recommend.main(["plan", "--date", "2026-03-01", "--version", "77"]) == 3
     assert "77" in capsys.readouterr().err
