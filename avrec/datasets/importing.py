@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,18 +16,15 @@ from avrec.datasets.dataset import DatasetMeta, write_meta
 from avrec.datasets.media_files import escape, hash_all
 from avrec.datasets.outside import Columns, OutsideSource, Raw, quoted, start
 from avrec.datasets.registry import source_named
-from avrec.datasets.snapshots import keep
+from avrec.datasets.snapshots import keep, making
 from avrec.datasets.streams import write_query
 from avrec.errors import DataError, ParamsError
 from avrec.params import Params, parse_params
 from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.schema import DATASET_TABLES, TABLES
-from avrec.settings import settings
 
 PARAMS = Path("params.yaml")
 BLOCK = 4096
-ABANDONED_S = 24 * 3600.0
-"""A working folder nobody has written to for so long is one of a killed import."""
 
 
 def import_source(source: str, path: Path | str | None, params: Params | None = None) -> str:
@@ -63,32 +57,9 @@ def import_source(source: str, path: Path | str | None, params: Params | None = 
 
 def take_snapshot(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms) -> tuple[str, str | None]:
     """Reads, cleans and keeps. Returns the content hash, and the instant the data are a picture of."""
-    import duckdb
-
-    store = settings().imports
-    beside = Path(store) if "://" not in store else settings().home
-    beside.mkdir(parents=True, exist_ok=True)
-    _sweep(beside)
-    work = Path(tempfile.mkdtemp(prefix=".import-", dir=beside))
-    try:
-        staging = work / "snapshot"
-        staging.mkdir()
-        connection = duckdb.connect(str(work / "work.duckdb"))
-        try:
-            as_of = _fill(source, path, columns, names, connection, staging)
-        finally:
-            connection.close()
+    with making() as (connection, staging):
+        as_of = _fill(source, path, columns, names, connection, staging)
         return keep(staging), as_of
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what imports left that were killed; one that still works writes more often than `ABANDONED_S`."""
-    for left in folder.glob(".import-*"):
-        newest = max((path.stat().st_mtime for path in (left, *left.rglob("*")) if path.exists()), default=0.0)
-        if time.time() - newest > ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms, connection: Any,

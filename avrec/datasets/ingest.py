@@ -8,8 +8,6 @@ bytes.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,7 +22,7 @@ from avrec.datasets.folder import read_batch
 from avrec.datasets.importing import check_media, instant_after, pseudonym_of, say, table_exists
 from avrec.datasets.ingest_media import MediaStore
 from avrec.datasets.outside import Columns, plain_path, quoted, start
-from avrec.datasets.snapshots import keep
+from avrec.datasets.snapshots import keep, making
 from avrec.datasets.streams import write_query
 from avrec.errors import DataError
 from avrec.privacy.pseudonyms import Pseudonyms
@@ -73,25 +71,11 @@ def append(base: Dataset | None, batch: Path, columns: Columns, names: Pseudonym
     Raises:
         DataError: the batch or the base cannot be used; nothing is kept.
     """
-    import duckdb
-
     if base is not None:
         check_base(base.meta, names)
-    beside = Path(settings().imports) if "://" not in settings().imports else settings().home
-    beside.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".import-", dir=beside))
-    try:
-        staging = work / "snapshot"
-        staging.mkdir()
-        connection = duckdb.connect(str(work / "work.duckdb"))
-        try:
-            added = _Addition(connection, base, batch, MediaStore(settings().media), names)
-            made = added.write(columns, max_rejected, staging)
-        finally:
-            connection.close()
-        return replace(made, snapshot=keep(staging))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with making() as (connection, staging):
+        added = _Addition(connection, base, batch, MediaStore(settings().media), names)
+        return replace(added.write(columns, max_rejected, staging), snapshot=keep(staging))
 
 
 def check_base(meta: DatasetMeta, names: Pseudonyms) -> None:

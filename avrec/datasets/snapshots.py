@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +24,41 @@ from avrec.params import DatasetParams
 from avrec.privacy.receipts import Receipts, Subjects
 from avrec.schema import TABLES
 from avrec.settings import settings
+
+ABANDONED_S = 24 * 3600.0
+"""A working folder nobody has written to for so long is one of a killed import."""
+
+
+@contextmanager
+def making() -> Iterator[tuple[Any, Path]]:
+    """A DuckDB connection and an empty folder for the next snapshot, on the disk of the others; both go afterwards.
+
+    What the block hands to `keep` stays; what a killed import left here is removed.
+    """
+    import duckdb
+
+    beside = Path(settings().imports) if "://" not in settings().imports else settings().home
+    beside.mkdir(parents=True, exist_ok=True)
+    _sweep(beside)
+    work = Path(tempfile.mkdtemp(prefix=".import-", dir=beside))
+    try:
+        staging = work / "snapshot"
+        staging.mkdir()
+        connection = duckdb.connect(str(work / "work.duckdb"))
+        try:
+            yield connection, staging
+        finally:
+            connection.close()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what imports left that were killed; one that still works writes more often than `ABANDONED_S`."""
+    for left in folder.glob(".import-*"):
+        newest = max((path.stat().st_mtime for path in (left, *left.rglob("*")) if path.exists()), default=0.0)
+        if time.time() - newest > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def content_hash(folder: Path) -> str:
