@@ -107,7 +107,7 @@ def demo(
 @data.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="demo, folder, mmrec, movielens or microlens.")],
-    path: Annotated[Path | None, typer.Argument(help="Folder or URL of the data.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="Folder of the data; demo needs none.")] = None,
 ) -> None:
     """Take a snapshot of outside data and name it in params.yaml."""
     from avrec.datasets.importing import import_source

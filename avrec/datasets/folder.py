@@ -24,6 +24,8 @@ REQUIRED = {
     "comments": ("user_id", "item_id", "timestamp", "text"),
 }
 
+TABULAR = frozenset({".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".json", ".jsonl", ".ndjson"})
+
 
 class FolderSource(OutsideSource):
     """Reads a folder of one's own."""
@@ -31,7 +33,7 @@ class FolderSource(OutsideSource):
     name = "folder"
 
     def read(self, path: Path, connection: Any, columns: Columns) -> Raw:
-        notes = read_tables(path, connection, columns)
+        notes = [*read_tables(path, connection, columns), *_tables_not_read(path)]
         files = list(media_below(path))
         connection.register("files", _files(files))
         if _has(connection, "items"):
@@ -53,6 +55,17 @@ def read_tables(path: Path, connection: Any, columns: Columns) -> list[str]:
         raise DataError(f"dataset.columns: {unknown} are no tables; expected some of {list(REQUIRED)}.")
     ignored = {table: _read_table(path, connection, table, columns) for table in REQUIRED}
     return [f"{table}: columns {some(names)} are not used" for table, names in ignored.items() if names]
+
+
+def _tables_not_read(path: Path) -> list[str]:
+    """A sentence about files that look like tables and have no name of ours; a log of another name is easily missed."""
+    ours = {f"{table}{suffix}" for table in REQUIRED for suffix in (".csv", ".parquet")}
+    others = sorted(
+        file.name
+        for file in path.iterdir()
+        if file.suffix.lower() in TABULAR and file.name not in ours and file.is_file()
+    )
+    return [f"{some(others)} are not read; a table is one of {', '.join(sorted(ours))}"] if others else []
 
 
 def read_batch(path: Path, connection: Any, columns: Columns) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from avrec.datasets.cleaning import TIMED, clean
 from avrec.datasets.dataset import DatasetMeta, write_meta
 from avrec.datasets.media_files import escape, hash_all
-from avrec.datasets.outside import Columns, OutsideSource, Raw, quoted, start
+from avrec.datasets.outside import Columns, OutsideSource, Raw, quoted, some, start
 from avrec.datasets.registry import source_named
 from avrec.datasets.snapshots import keep, making
 from avrec.datasets.streams import write_query
@@ -25,6 +25,8 @@ from avrec.schema import DATASET_TABLES, TABLES
 
 PARAMS = Path("params.yaml")
 BLOCK = 4096
+EXAMPLES = 3
+"""Names that the report of an import gives of what is missing."""
 
 
 def import_source(source: str, path: Path | str | None, params: Params | None = None) -> str:
@@ -74,6 +76,7 @@ def _fill(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms
         clean(connection, name, raw.has_time)
     if raw.media_root is not None:
         check_media(connection, raw.media_root)
+    _something_is_left(connection, present)
     for name in present:
         rows = write_query(connection, _ordered(name), staging / f"{name}.parquet", name)
         say(f"{name}: {rows} rows")
@@ -85,6 +88,24 @@ def _fill(source: OutsideSource, path: Path, columns: Columns, names: Pseudonyms
         say(note)
     _write_meta(source, raw, names, as_of, staging)
     return as_of
+
+
+def _something_is_left(connection: Any, present: list[str]) -> None:
+    """Refuses to lose a whole table: its encoding, ids or times are not what they are taken for.
+
+    Raises:
+        DataError: a table has rows, and none of them can be used; says why the first one cannot.
+    """
+    for name in present:
+        kept = connection.execute(f'select count(*) from "{name}"').fetchone()[0]
+        lost = connection.execute(
+            f"select count(*), arg_min(reason, row) from (select row, reason from \"rejected_{name}\" union all "
+            "select line - 1, 'line ' || line || ': ' || message from unreadable where \"table\" = ?)", [name]
+        ).fetchone()  # fmt: skip
+        if lost[0] and not kept:
+            raise DataError(f"{name}: none of the {lost[0]} rows can be used. The first one: {lost[1]}.")
+        if name == "interactions" and not kept:
+            say("there are no interactions: features can be extracted, but nothing can be trained")
 
 
 def _write_meta(source: OutsideSource, raw: Raw, names: Pseudonyms, as_of: str | None, staging: Path) -> None:
@@ -134,9 +155,9 @@ def check_media(connection: Any, root: Path) -> None:
     known = pa.table({"row": pa.array([row for row, _ in kept], pa.int64()), "sha256": pa.array(hashes, pa.string())})
     connection.register("hashed", known)
     connection.execute("update items set media_sha256 = hashed.sha256 from hashed where items.row = hashed.row")
-    missing = sum(value is None for value in hashes)
-    if missing:
-        say(f"{missing} media files are missing or unreadable; their items stay and count as without media")
+    if missing := [uri for (_, uri), value in zip(kept, hashes, strict=True) if value is None]:
+        say(f"{len(missing)} media files are missing or unreadable, such as {some(missing[:EXAMPLES])}; their items "
+            "stay and count as without media")  # fmt: skip
 
 
 def _drop_orphans(connection: Any, name: str) -> None:

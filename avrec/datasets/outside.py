@@ -197,7 +197,15 @@ def _read(connection: Any, query: str, path: Path) -> None:
 def _check_first_line(path: Path, delimiters: str) -> None:
     """Before the whole file is looked at: thousands of columns take minutes and gigabytes."""
     with path.open("rb") as file:
-        line = file.readline(LONGEST_LINE).decode(errors="replace").rstrip("\r\n")
+        head = file.readline(LONGEST_LINE)
+    if not head:
+        raise DataError(f"{path} is empty; expected a first line with the names of the columns.")
+    try:
+        line = head.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not text in UTF-8 (its first line: {error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
     _check_names(path, max((line.split(mark) for mark in delimiters), key=len))
 
 

@@ -217,9 +217,36 @@ def test_a_first_line_that_is_no_header_is_told(project: Path, shop: Path) -> No
         import_folder(shop)
 
 
-def test_a_missing_media_file_keeps_its_item(project: Path, shop: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"interactions\.csv is empty; expected a first line"),
+        ("user_id,item_id,timestamp\nu,a,2024-01-01\n".encode("utf-16"), r"interactions\.csv is not text in UTF-8"),
+        (b"user_id,item_id,timestamp\nu\xe4,a,2024-01-01\n", r"none of the 1 rows can be used.*line 2.*not utf-8"),
+        (b"user_id,item_id,timestamp\nu,A,2024-01-01\nu,B,2024\n", r"none of the 2 rows.*'A' is not among the items"),
+    ],
+)
+def test_a_table_of_which_nothing_can_be_used(project: Path, shop: Path, content: bytes, message: str) -> None:
+    (shop / "interactions.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        import_folder(shop)
+    assert not list(Path(settings().imports).iterdir())
+
+
+def test_what_was_meant_and_is_not_read_is_told(project: Path, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "interactions.csv").rename(shop / "Events.CSV")
+    import_folder(shop)
+    said = capsys.readouterr().out
+    assert "['Events.CSV'] are not read; a table is one of comments.csv" in said
+    assert "nothing can be trained" in said
+
+
+def test_a_missing_media_file_keeps_its_item(
+    project: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (shop / "films" / "b.mp4").unlink()
     import_folder(shop, TITLES)
+    assert "missing or unreadable, such as ['films/b.mp4']" in capsys.readouterr().out
     assert load(tmp_path).table("items")["media_sha256"].null_count == 1
 
 
