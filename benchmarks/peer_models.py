@@ -2,9 +2,10 @@
 
     var/peers/bin/python -m benchmarks.peer_models TASK.npz FOLDER [MODEL ...]
 
-Each model is fitted with every setting of a small grid. Scores of the judged people go to `FOLDER/N.npy`, `[people,
-items]` float32, and a JSON object to standard output: `{"model", "settings", "seconds", "file"}`. Whom or what a model
-has not met it cannot score: such people get how often an item was liked, such items come last.
+Each model is fitted with every setting of a small grid. Scores of the judged people go to `FOLDER/MODEL-N.npy`,
+`[people, items]` float32, and a JSON object to standard output: `{"model", "settings", "seconds", "file"}`. Whom or
+what a model has not met it cannot score: such people get how often an item was liked, such items come last. A model
+whose `FOLDER/MODEL.jsonl` is there has been fitted with all its settings, and is not fitted again.
 """
 
 from __future__ import annotations
@@ -142,17 +143,21 @@ def main() -> None:
     task, folder = Task.load(Path(sys.argv[1])), Path(sys.argv[2])
     popular = np.bincount(task.train[:, 1], minlength=task.n_items).astype(np.float32)
     strangers = ~np.isin(task.judged, task.train[:, 0])
-    number = 0
     for name in sys.argv[3:] or MODELS:
         if name == "vbpr" and not task.features.shape[1]:
             continue
-        for settings, seconds, scores in MODELS[name](name, task, folder):
+        done, lines = folder / f"{name}.jsonl", []
+        if done.is_file():
+            print(done.read_text(encoding="utf-8"), end="", flush=True)
+            continue
+        for number, (settings, seconds, scores) in enumerate(MODELS[name](name, task, folder)):
             rows = np.asarray(scores(task.judged), np.float32)
             rows[strangers] = popular
-            np.save(folder / f"{number}.npy", rows)
-            told = {"model": name, "settings": settings, "seconds": seconds, "file": f"{number}.npy"}
-            print(json.dumps(told), flush=True)
-            number += 1
+            file = f"{name}-{number}.npy"
+            np.save(folder / file, rows)
+            lines.append(json.dumps({"model": name, "settings": settings, "seconds": seconds, "file": file}))
+            print(lines[-1], flush=True)
+        done.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def lightgcn(task: Task, folder: Path, budget: float) -> None:
 
 def write_atomic(task: Task, folder: Path) -> None:
     """The files that RecBole reads."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     everybody = np.column_stack([np.arange(task.n_users), np.zeros(task.n_users, int)])
     valid = np.concatenate([task.truth, everybody[~np.isin(everybody[:, 0], task.train[:, 0])]])
     for name, pairs in (("train", task.train), ("valid", valid)):

@@ -6,7 +6,8 @@
 
 Cornac (most popular, EASE, BPR, VBPR), implicit (alternating least squares, BPR, item neighbours) and RecBole
 (LightGCN) are fitted on train with a small grid each; as in `avrec benchmark --split val`, one half of the validation
-users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them.
+users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them;
+with `--keep FOLDER` what was fitted stays there, and a run that was ended goes on from it.
 Ours are the hybrid and what it is made of; `avrec benchmark` measures the others.
 """
 
@@ -88,7 +89,7 @@ def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[st
     vectors = [features.normalised() for features in public.catalog.features.values()]
     features = np.hstack(vectors) if vectors else np.zeros((len(public.catalog), 0), np.float32)
     task = Task(np.unique(pairs[0], axis=0), pairs[1], public.train.n_users, len(public.catalog), features)
-    task.save(folder / "task.npz")
+    _save_task(task, folder / "task.npz")
     place = np.full(task.n_users, -1, np.int64)
     place[task.judged] = np.arange(len(task.judged))
     command = [str(python.absolute()), "-m", "benchmarks.peer_models", str(folder / "task.npz"), str(folder), *models]
@@ -106,6 +107,17 @@ def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[st
     if process.returncode:
         raise SystemExit(f"the peers ended with {process.returncode}; what they said stands above.")
     return found
+
+
+def _save_task(task: Task, path: Path) -> None:
+    """Keeps what the peers are asked; scores that answer another question must not be taken for theirs."""
+    if path.is_file():
+        kept = Task.load(path)
+        if not all(np.array_equal(getattr(kept, part), getattr(task, part)) for part in ("train", "truth", "features")):
+            raise SystemExit(f"{path.parent} holds peers fitted on other data. Name another folder, or delete it.")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    task.save(path)
 
 
 def measure(public: PublicData, candidates: list[Candidate], params: MatchingParams) -> dict[str, Entry]:
@@ -194,6 +206,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the environment of `make peers`")
+    parser.add_argument("--keep", type=Path, help="folder for what the peers computed; taken from there if it is there")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not arguments.peers.is_file():
@@ -202,7 +215,8 @@ def main() -> None:
     public = load_public(arguments.name, arguments.data)
     params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
     with tempfile.TemporaryDirectory() as folder:
-        candidates = fitted_peers(public, Path(folder), arguments.peers, arguments.models)
+        kept = (arguments.keep or Path(folder)).absolute()
+        candidates = fitted_peers(public, kept, arguments.peers, arguments.models)
         entries = measure(public, candidates, params)
     found = report(public, entries, list(dict.fromkeys(candidate.model for candidate in candidates)))
     print(as_text(found))
