@@ -5,6 +5,7 @@ Everything that may change a result is here and nowhere else; where things are i
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -580,7 +581,7 @@ def parse_params(values: Any, origin: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(values or {})
     except ValidationError as error:
-        raise _named(error, origin) from error
+        raise _named(error, origin, Params) from error
 
 
 def parse_features(values: Any, origin: str) -> FeaturesParams:
@@ -588,15 +589,28 @@ def parse_features(values: Any, origin: str) -> FeaturesParams:
     try:
         return FeaturesParams.model_validate(values or {})
     except ValidationError as error:
-        raise _named(error, origin) from error
+        raise _named(error, origin, FeaturesParams) from error
 
 
-def _named(error: ValidationError, origin: str) -> ParamsError:
+def _named(error: ValidationError, origin: str, root: type[BaseModel]) -> ParamsError:
     lines = [
-        f"  {'.'.join(str(part) for part in e['loc']) or '(top level)'}: {e['msg']} (got {e['input']!r:.80})"
+        f"  {'.'.join(str(part) for part in e['loc']) or '(top level)'}: "
+        f"{_no_key(root, e['loc']) if e['type'] == 'extra_forbidden' else e['msg']} (got {e['input']!r:.80})"
         for e in error.errors()
     ]
     return ParamsError(f"{origin} is not valid:\n" + "\n".join(lines))
+
+
+def _no_key(root: type[BaseModel], where: Sequence[int | str]) -> str:
+    """What stands where `where` names nothing: the key that was probably meant, or all there are."""
+    section: Any = root
+    for part in where[:-1]:
+        section = getattr(section, "model_fields", {})[str(part)].annotation
+    keys = list(getattr(section, "model_fields", {}))
+    near = difflib.get_close_matches(str(where[-1]), keys, n=1)
+    return (
+        f"there is no such key; did you mean '{near[0]}'?" if near else f"there is no such key; expected one of {keys}"
+    )
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

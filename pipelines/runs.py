@@ -132,7 +132,7 @@ def edit(params: bytes, overrides: Mapping[str, Any]) -> bytes:
     out = io.BytesIO()
     yaml.dump(document, out)
     checked = out.getvalue() if any(changed) else params
-    parse_params(YAML(typ="safe", pure=True).load(checked), "params.yaml with the values of the form")
+    parse_params(YAML(typ="safe", pure=True).load(checked), "params.yaml with what the form or --set changes")
     return checked
 
 

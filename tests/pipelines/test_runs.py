@@ -78,7 +78,7 @@ def test_starting_again_finds_it_and_refuses_other_parameters(project: Path) -> 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"dataset.demo.seeds": 9}, "dataset.demo.seeds: Extra inputs are not permitted"),
+        ({"dataset.demo.seeds": 9}, "dataset.demo.seeds: there is no such key; did you mean .seed."),
         ({"matching.two_tower.epochs": 0}, "matching.two_tower.epochs"),
         ({"dataset.source": "mmrec"}, "avrec data import mmrec PATH"),
         ({"dataset.source.name": "x"}, "source is a value, not a section"),
