@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from avrec.errors import AvrecError, no_room
+from avrec.errors import AvrecError, not_written
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Recommends audio and video from what they contain and what people did with them.")  # fmt: skip
@@ -30,8 +30,8 @@ def main() -> None:
     except AvrecError as error:
         print(f"avrec: {error}", file=sys.stderr)
         raise SystemExit(1) from error
-    except OSError as error:
-        if (said := no_room(error)) is None:
+    except Exception as error:
+        if (said := not_written(error)) is None:
             raise
         print(f"avrec: {said}", file=sys.stderr)
         raise SystemExit(1) from error

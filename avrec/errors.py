@@ -3,6 +3,14 @@
 import errno
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL_IN_WORDS = ("No space left", "File too large", "database or disk is full")
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FORBIDDEN_IN_WORDS = (
+    "Read-only file system",
+    "Permission denied",
+    "readonly database",
+    "unable to open database file",
+)
 
 
 class AvrecError(Exception):
@@ -49,11 +57,21 @@ class PlatformError(AvrecError):
     """A server of the platform does not start or does not answer; names its log file."""
 
 
-def no_room(error: OSError) -> str | None:
-    """What to do about a write that failed for want of room; None where it failed for another reason."""
-    if error.errno not in _FULL and "No space left" not in str(error):
-        return None
-    return (
-        f"no room to write: {error}. Nothing half-written is used. Free some (`python -m pipelines.gc` removes from "
-        "DVC's cache what no run names, `avrec doctor` says how much is left) and run the same again."
-    )
+def not_written(error: BaseException) -> str | None:
+    """What to do about a write that failed for want of room or of the right to; None where the reason is another.
+
+    Databases (DuckDB, SQLite) say it in words of their own, and of no common class.
+    """
+    first = (str(error).splitlines() or [""])[0]
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL or any(words in first for words in _FULL_IN_WORDS):
+        return (
+            f"no room to write: {first}. Nothing half-written is used. Free some (`python -m pipelines.gc` removes "
+            "from DVC's cache what no run names, `avrec doctor` says how much is left) and run the same again."
+        )
+    if number in _FORBIDDEN or any(words in first for words in _FORBIDDEN_IN_WORDS):
+        return (
+            f"no right to it: {first}. Give this user the right to write there, or put the state of the platform "
+            "into another folder: AVREC_HOME=/path/to/it."
+        )
+    return None

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, date, datetime
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError, DataError, no_room
+from avrec.errors import AvrecError, DataError, not_written
 from avrec.recommend.filters import end_of
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
@@ -151,8 +151,8 @@ def main(arguments: list[str]) -> int:
     except AvrecError as error:
         print(f"publish: {error}", file=sys.stderr, flush=True)
         return PERMANENT if isinstance(error, DataError) else 1
-    except OSError as error:
-        if (said := no_room(error)) is None:
+    except Exception as error:
+        if (said := not_written(error)) is None:
             raise
         print(f"publish: {said}", file=sys.stderr, flush=True)
         return 1

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avrec.errors import AvrecError, no_room
+from avrec.errors import AvrecError, not_written
 from avrec.params import Params, load_params
 from avrec.settings import settings
 
@@ -34,8 +34,8 @@ def run(name: str, work: Callable[[Params], None]) -> None:
     except AvrecError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
-    except OSError as error:
-        if (said := no_room(error)) is None:
+    except Exception as error:
+        if (said := not_written(error)) is None:
             raise
         print(f"{name}: {said}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
@@ -56,6 +56,11 @@ def effect(name: str, work: Callable[[], None]) -> None:
     except AvrecError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(PERMANENT) from error
+    except Exception as error:
+        if (said := not_written(error)) is None:
+            raise
+        print(f"{name}: {said}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from error
 
 
 def timings_folder() -> Path:

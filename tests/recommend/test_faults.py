@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import PlatformError, no_room
+from avrec.errors import PlatformError, not_written
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.publication import Publisher
 from avrec.recommend.sql import Tables
@@ -64,7 +66,7 @@ def test_a_full_disk_leaves_the_table_in_force(bundle: Bundle, dataset: Dataset)
     rows = list(shard_rows(bundle, dataset, second.recipe, *second.shards[0]))
     with full_disk(1000), pytest.raises(OSError) as caught:
         publisher.stage(second, 0, rows)
-    assert "run the same again" in str(no_room(caught.value))
+    assert "run the same again" in str(not_written(caught.value))
     assert not publisher.has_part(second, 0)
     assert [p for p in Path(settings().publications).rglob(".*") if p.is_file()] == []
     stage_all(publisher, bundle, dataset, second)
@@ -75,8 +77,27 @@ def test_a_full_disk_leaves_the_table_in_force(bundle: Bundle, dataset: Dataset)
     assert publisher.current().id == second.publication_id
 
 
-def test_another_reason_is_not_called_a_full_disk() -> None:
-    assert no_room(PermissionError(13, "Permission denied")) is None
+def test_each_reason_of_a_failed_write_is_called_by_its_name(tmp_path: Path) -> None:
+    assert "no right to it" in str(not_written(PermissionError(13, "Permission denied", "x")))
+    assert not_written(FileNotFoundError(2, "No such file", "x")) is None
+    assert not_written(ValueError()) is None
+    database = sqlite3.connect(tmp_path / "x.db")
+    database.execute("create table t (x)")
+    database.execute("pragma max_page_count = 3")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        database.execute("insert into t values (zeroblob(1000000))")
+    database.close()
+    with pytest.raises(sqlite3.OperationalError) as read_only:
+        sqlite3.connect(f"file:{tmp_path}/x.db?mode=ro", uri=True).execute("insert into t values (1)")
+    assert "no room to write" in str(not_written(full.value))
+    assert "no right to it" in str(not_written(read_only.value))
+
+
+def test_a_full_disk_is_no_traceback_where_a_database_finds_it(tmp_path: Path) -> None:
+    with full_disk(1000), pytest.raises(duckdb.Error) as caught:
+        connection = duckdb.connect(str(tmp_path / "x.duckdb"))
+        connection.execute("create table t as select range as x from range(100000)")
+    assert not_written(caught.value) is not None
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
