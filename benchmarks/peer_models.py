@@ -1,11 +1,13 @@
 """Fits models of other libraries and keeps their scores; run in the environment of `make peers`.
 
-    var/peers/bin/python -m benchmarks.peer_models TASK.npz FOLDER [MODEL ...]
+    var/peers/bin/python -m benchmarks.peer_models TASK.npz FOLDER BUDGET [MODEL ...]
 
 Each model is fitted with every setting of a small grid. Scores of the judged people go to `FOLDER/MODEL-N.npy`,
-`[people, items]` float32, and a JSON object to standard output: `{"model", "settings", "seconds", "file"}`. Whom or
-what a model has not met it cannot score: such people get how often an item was liked, such items come last. A model
-whose `FOLDER/MODEL.jsonl` is there has been fitted with all its settings, and is not fitted again.
+`[people, items]` float32, and a JSON object to standard output: `{"model", "settings", "seconds", "file",
+"over_budget"}`, seconds of fitting it beyond what was told before. No further setting of a model is begun once its
+settings have taken BUDGET seconds; those with few epochs come first. Whom or what a model has not met it cannot score:
+such people get how often an item was liked, such items come last. A model whose `FOLDER/MODEL.jsonl` is there has been
+fitted, and is not fitted again.
 """
 
 from __future__ import annotations
@@ -25,9 +27,16 @@ from benchmarks.peer_training import DIM, SEED, LightGcn
 from benchmarks.ranking import Task
 
 LAST = -1e9
+LIGHTGCN_EPOCHS = (10, 20, 40, 60, 90, 120)
+"""Where its one training is looked at."""
+
+VBPR_BATCH = 1000
+"""Cornac's own 100 makes ten times as many steps of Adam over the whole of every table, and an epoch three times as
+long; beyond 1000 nearly all that is left is its sampling, likes one by one."""
+
 Scores = Callable[[np.ndarray], np.ndarray]
 Fitted = Iterator[tuple[dict[str, Any], float, Scores]]
-"""Settings, seconds of fitting, and what scores users `[n]` as `[n, n_items]`."""
+"""Settings, seconds of fitting since the last, and what scores users `[n]` as `[n, n_items]`."""
 
 
 def grid(**values: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
@@ -51,8 +60,9 @@ def cornac_models(name: str, task: Task, _: Path) -> Fitted:
         "ease": (lambda lamb: models.EASE(lamb=lamb, posB=False), grid(lamb=(10, 30, 100, 300, 1000))),
         "bpr": (lambda **chosen: models.BPR(k=DIM, seed=SEED, num_threads=2, **chosen),
                 grid(max_iter=(50, 200), learning_rate=(0.01, 0.05), lambda_reg=(0.001, 0.01))),
-        "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, seed=SEED, verbose=False, **chosen),
-                 grid(n_epochs=(10, 30), lambda_w=(0.01, 0.001))),
+        "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, batch_size=VBPR_BATCH, seed=SEED,
+                                              verbose=False, **chosen),
+                 grid(n_epochs=(5, 20), learning_rate=(0.001, 0.005), lambda_w=(0.01, 0.1))),
     }  # fmt: skip
     build, settings = made[name]
     for chosen in settings:
@@ -113,11 +123,12 @@ def recbole_lightgcn(_name: str, task: Task, folder: Path) -> Fitted:
     """RecBole's LightGCN, looked at every so many epochs of one training."""
     peer = LightGcn(task, folder, reg_weight=1e-3)
     met = np.unique(task.train[:, 1])
-    seconds = 0.0
-    for epoch in range(1, 121):
-        seconds += peer.epoch(epoch)
-        if epoch in (10, 20, 40, 60, 90, 120):
-            yield {"epochs": epoch}, seconds, _only(peer.scores(), met)
+    for begin, end in itertools.pairwise((0, *LIGHTGCN_EPOCHS)):
+        seconds = 0.0
+        for epoch in range(begin + 1, end + 1):
+            seconds += peer.epoch(epoch)
+            print(f"  lightgcn: epoch {epoch} of {LIGHTGCN_EPOCHS[-1]}", file=sys.stderr, flush=True)
+        yield {"epochs": end}, seconds, _only(peer.scores(), met)
 
 
 def _only(scores: Scores, items: np.ndarray) -> Scores:
@@ -139,24 +150,35 @@ MODELS: dict[str, Callable[[str, Task, Path], Fitted]] = {
 }
 
 
-def main() -> None:
-    task, folder = Task.load(Path(sys.argv[1])), Path(sys.argv[2])
+def fit(name: str, task: Task, folder: Path, budget: float) -> Iterator[str]:
+    """Fits a model with its settings, keeps the scores, and gives what is told of each."""
     popular = np.bincount(task.train[:, 1], minlength=task.n_items).astype(np.float32)
     strangers = ~np.isin(task.judged, task.train[:, 0])
-    for name in sys.argv[3:] or MODELS:
-        if name == "vbpr" and not task.features.shape[1]:
-            continue
+    used = 0.0
+    for number, (settings, seconds, scores) in enumerate(MODELS[name](name, task, folder)):
+        rows = np.asarray(scores(task.judged), np.float32)
+        rows[strangers] = popular
+        file = f"{name}-{number}.npy"
+        np.save(folder / file, rows)
+        used += seconds
+        yield json.dumps({"model": name, "settings": settings, "seconds": seconds, "file": file,
+                          "over_budget": used > budget})  # fmt: skip
+        if used > budget:
+            break
+
+
+def main() -> None:
+    task, folder, budget = Task.load(Path(sys.argv[1])), Path(sys.argv[2]), float(sys.argv[3])
+    names = [name for name in sys.argv[4:] or MODELS if name != "vbpr" or task.features.shape[1]]
+    for place, name in enumerate(names, start=1):
+        print(f"{name}, {place} of {len(names)}", file=sys.stderr, flush=True)
         done, lines = folder / f"{name}.jsonl", []
         if done.is_file():
             print(done.read_text(encoding="utf-8"), end="", flush=True)
             continue
-        for number, (settings, seconds, scores) in enumerate(MODELS[name](name, task, folder)):
-            rows = np.asarray(scores(task.judged), np.float32)
-            rows[strangers] = popular
-            file = f"{name}-{number}.npy"
-            np.save(folder / file, rows)
-            lines.append(json.dumps({"model": name, "settings": settings, "seconds": seconds, "file": file}))
-            print(lines[-1], flush=True)
+        for line in fit(name, task, folder, budget):
+            lines.append(line)
+            print(line, flush=True)
         done.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

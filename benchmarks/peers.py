@@ -6,8 +6,9 @@
 
 Cornac (most popular, EASE, BPR, VBPR), implicit (alternating least squares, BPR, item neighbours) and RecBole
 (LightGCN) are fitted on train with a small grid each; as in `avrec benchmark --split val`, one half of the validation
-users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them;
-with `--keep FOLDER` what was fitted stays there, and a run that was ended goes on from it.
+users chooses among the settings, the other is reported, and the halves change places. `--models` takes some of them.
+With `--keep FOLDER` what was fitted stays there, and a run that was ended goes on from it; a peer is fitted anew when
+its `FOLDER/MODEL.jsonl` is deleted. No further setting of a peer is begun once it has taken `--budget` seconds.
 Ours are the hybrid and what it is made of; `avrec benchmark` measures the others.
 """
 
@@ -78,10 +79,11 @@ class Candidate:
     model: str
     settings: dict[str, Any]
     seconds: float
+    over_budget: bool
     matcher: Listed
 
 
-def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[str]) -> list[Candidate]:
+def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[str], budget: float) -> list[Candidate]:
     """All peers with all settings; progress is told on standard error."""
     pairs = [
         np.column_stack([p.user, p.item]).astype(np.int64) for p in (public.train.positives(), public.val.positives())
@@ -92,7 +94,8 @@ def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[st
     _save_task(task, folder / "task.npz")
     place = np.full(task.n_users, -1, np.int64)
     place[task.judged] = np.arange(len(task.judged))
-    command = [str(python.absolute()), "-m", "benchmarks.peer_models", str(folder / "task.npz"), str(folder), *models]
+    asked = [str(folder / "task.npz"), str(folder), str(budget), *models]
+    command = [str(python.absolute()), "-m", "benchmarks.peer_models", *asked]
     found = []
     env = os.environ | {"PYTHONPATH": str(PROJECT)}  # RecBole leaves logs where it runs
     with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as process:
@@ -101,7 +104,7 @@ def fitted_peers(public: PublicData, folder: Path, python: Path, models: list[st
             if line.startswith('{"model"'):
                 told = json.loads(line)
                 scores = np.load(folder / told["file"], mmap_mode="r")
-                found.append(Candidate(told["model"], told["settings"], told["seconds"],
+                found.append(Candidate(told["model"], told["settings"], told["seconds"], told["over_budget"],
                                        Listed(scores, place, public.catalog)))  # fmt: skip
                 print(f"  {told['model']} {told['settings']}: {told['seconds']:.0f} s", file=sys.stderr, flush=True)
     if process.returncode:
@@ -138,7 +141,8 @@ def measure(public: PublicData, candidates: list[Candidate], params: MatchingPar
         judged, slices = judged_slices(public, fold)
         for best, tried, seconds in chosen_peers(public, candidates, fold, yardstick):
             result = evaluate_matcher(best.matcher, judged, slices, list(KS), yardstick)
-            add(best.model, best.settings, tried, seconds, result)
+            once = 0.0 if best.model in entries else seconds  # the same fits serve both passes
+            add(best.model, best.settings, tried, once, result)
         _, blended = chosen_matchers(params, None)
         for fitted in fitted_matchers(public, fold.choose, params, blended, blended):
             result = evaluate_matcher(fitted.matcher, judged, slices, list(KS), yardstick)
@@ -165,13 +169,14 @@ def chosen_peers(
         yield max(mine, key=worth), len(mine), sum(candidate.seconds for candidate in mine)
 
 
-def report(public: PublicData, entries: dict[str, Entry], peers: list[str]) -> dict[str, Any]:
+def report(public: PublicData, entries: dict[str, Entry], candidates: list[Candidate]) -> dict[str, Any]:
     """Rows by matcher and slice, and the hybrid over the best peer by NDCG@10 with its paired 95 % bounds."""
     rows = [
         {"matcher": name, "slice": part, "seconds": round(entry.seconds, 1), "tried": entry.tried,
          **{metric: round(float(entry.values(part, metric).mean()), 5) for metric in sorted(entry.people[part])}}
         for name, entry in entries.items() for part in entry.people
     ]  # fmt: skip
+    peers = dict.fromkeys(candidate.model for candidate in candidates)
     best = max(peers, key=lambda name: entries[name].values("all", "ndcg@10").mean())
     ratio = paired_bootstrap(
         entries["avrec hybrid"].values("all", "ndcg@10"), entries[best].values("all", "ndcg@10")
@@ -179,6 +184,7 @@ def report(public: PublicData, entries: dict[str, Entry], peers: list[str]) -> d
     return {
         "benchmark": public.name, "protocol": public.protocol, "rows": rows,
         "settings": {name: entry.settings for name, entry in entries.items()},
+        "over_budget": {candidate.model: candidate.settings for candidate in candidates if candidate.over_budget},
         "best_peer": best, "hybrid_over_best_peer": {"ratio": ratio.mean, "lower": ratio.lower, "upper": ratio.upper},
     }  # fmt: skip
 
@@ -193,6 +199,7 @@ def as_text(found: dict[str, Any]) -> str:
         new = f"{cold[row['matcher']]['recall@20']:.4f}" if row["matcher"] in cold else "n/a"
         lines.append(f"{row['matcher']:<22}{row['ndcg@10']:>9.4f}{row['recall@20']:>11.4f}{row['ndcg@20']:>9.4f}"
                      f"{new:>10}{row['tried']:>7}{row['seconds']:>9.0f}")  # fmt: skip
+    lines.extend(f"{name}: ended by its budget after {last}" for name, last in found["over_budget"].items())
     over = found["hybrid_over_best_peer"]
     lines.append(
         f"hybrid over {found['best_peer']}, NDCG@10: {over['ratio']:.2f} ({over['lower']:.2f} to {over['upper']:.2f})"
@@ -207,6 +214,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the environment of `make peers`")
     parser.add_argument("--keep", type=Path, help="folder for what the peers computed; taken from there if it is there")
+    parser.add_argument("--budget", type=float, default=1800.0, help="seconds after which a peer begins no new setting")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not arguments.peers.is_file():
@@ -216,9 +224,9 @@ def main() -> None:
     params = load_params().matching if Path("params.yaml").is_file() else MatchingParams()
     with tempfile.TemporaryDirectory() as folder:
         kept = (arguments.keep or Path(folder)).absolute()
-        candidates = fitted_peers(public, kept, arguments.peers, arguments.models)
+        candidates = fitted_peers(public, kept, arguments.peers, arguments.models, arguments.budget)
         entries = measure(public, candidates, params)
-    found = report(public, entries, list(dict.fromkeys(candidate.model for candidate in candidates)))
+    found = report(public, entries, candidates)
     print(as_text(found))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
