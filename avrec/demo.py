@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from avrec.errors import PlatformError
 from avrec.platform.airflow import Airflow
-from avrec.platform.commands import Addresses, running_platform
-from avrec.platform.identity import DEMO_APPROVER, password_of
+from avrec.platform.commands import MLFLOW_HINT, Addresses, running_platform
+from avrec.platform.identity import DEMO_APPROVER, configured_approvers, password_of
 from avrec.settings import settings
 
 TRAIN, RECOMMEND = "avrec_train", "avrec_recommend"
@@ -80,9 +80,12 @@ def _once(airflow: Airflow, where: Addresses, stay: bool, clock: Clock) -> None:
             _finish(airflow, TRAIN, run)
     else:
         print("\nThis home has a champion already; its lists are shown. Train anew in Airflow or with `dvc repro`.")
-    with clock.part("recommendation tables"):
-        _finish(airflow, RECOMMEND, _recommendation_run(airflow))
-    _show()
+    if _champion() is None:
+        print("\nRejected: no model went live, so nobody gets a list. Change something and train again in Airflow.")
+    else:
+        with clock.part("recommendation tables"):
+            _finish(airflow, RECOMMEND, _recommendation_run(airflow))
+        _show()
     print(f"\nHow long each part took\n{clock.table()}", flush=True)
 
 
@@ -115,10 +118,12 @@ def _finish(airflow: Airflow, dag: str, run: str) -> None:
 
 
 def _ask(where: Addresses, run: str) -> None:
+    """Names a person's login: what `demo_approver` answers is recorded as automated."""
+    approver = configured_approvers()[0]
     print(
         f"\nA model waits for your approval.\n"
         f"  1. Open {where.airflow}/required_actions (Browse, Required Actions)\n"
-        f"  2. Sign in as '{DEMO_APPROVER}', password {password_of(DEMO_APPROVER)}\n"
+        f"  2. Sign in as '{approver}', password {password_of(approver)}\n"
         f"  3. Read the comparison, write a reason, press Approve or Reject (run {run}).\n"
         f"Other logins: {settings().secrets / 'users.json'}",
         flush=True,
@@ -141,7 +146,7 @@ def _show() -> None:
 
 def _stay(where: Addresses) -> None:
     print(
-        f"\nAirflow  {where.airflow}\nMLflow   {where.mlflow}\n"
+        f"\nAirflow  {where.airflow}\nMLflow   {where.mlflow}  {MLFLOW_HINT}\n"
         f"Sign in as operator, password {password_of('operator')}\nCtrl-C stops everything.",
         flush=True,
     )

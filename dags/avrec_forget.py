@@ -26,7 +26,7 @@ def after(found: dict[str, Any], _: Any) -> str:
 
 @dag(
     dag_id="avrec_forget",
-    dag_display_name="avrec: forget",
+    dag_display_name="avrec: erase people and items",
     description="From collected requests to receipts; people and videos disappear from everything that is stored.",
     doc_md=f"""{__doc__}
 

@@ -35,7 +35,7 @@ def stage(name: str, group: TaskGroup | None = None) -> Step:
 
 @dag(
     dag_id="avrec_ingest",
-    dag_display_name="avrec: take what came in",
+    dag_display_name="avrec: ingest new data",
     description="From batches in the inbox to the next version of the data, exactly once.",
     doc_md=f"""{__doc__}
 

@@ -143,13 +143,13 @@ class Airflow:
     ) -> str:
         """Waits until `until(run state, task states)` holds, or the run ends; returns the run's state.
 
-        `progress` gets a line whenever a task begins or ends.
+        `progress` gets a line whenever a task begins or ends; what had ended before is not told again.
 
         Raises:
             PlatformError: not within `timeout` seconds; lists what is unfinished.
         """
         limit = time.monotonic() + timeout
-        seen: dict[str, str] = {}
+        seen = {name: s for name, s in self.task_states(dag_id, run_id).items() if s in ("success", "skipped")}
         while True:
             state = self.run_state(dag_id, run_id)
             states = self.task_states(dag_id, run_id)

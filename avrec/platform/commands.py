@@ -138,9 +138,16 @@ def _find_first(home: Path) -> int:
     return _follow(home, log, log.stat().st_size if log.exists() else 0, None)
 
 
+MLFLOW_HINT = "(choose 'Model training' at the top left, then the experiment avrec)"
+"""MLflow opens on its pages for language models, on which no run of ours is to be seen."""
+
+
 def summary(state: PlatformState) -> str:
     """The addresses, and where the passwords are; the demo's login in a demo home."""
-    lines = [f"Airflow  {state.addresses.get('api-server')}", f"MLflow   {state.addresses.get('mlflow')}"]
+    lines = [
+        f"Airflow  {state.addresses.get('api-server')}",
+        f"MLflow   {state.addresses.get('mlflow')}  {MLFLOW_HINT}",
+    ]
     if users_file().exists():
         users = read_users()
         lines.append(f"Logins   {', '.join(users)}: passwords in {users_file()}, or `avrec status --passwords`")

@@ -51,8 +51,10 @@ def print_list(day: str | None, user_id: str, console: Console | None = None) ->
     rows = publisher.tables.rows(publication.id, user_id).to_pylist()
     if not rows:
         raise DataError(f"{publication.id} has no rows for '{user_id}'; people it does not know get those of '*'.")
-    table = Table("rank", "item", "score", "why", "because of", box=None, title=f"{user_id} on {publication.run_date}")
+    table = Table("rank", "item", "score", "why", "because of", box=None)
     for row in rows:
         because = row["reason_item_id"] or ""
         table.add_row(str(row["rank"]), row["item_id"], f"{row['score']:.4g}", row["reason_kind"], because)
-    (console or Console()).print(table)
+    out = console or Console()
+    out.print(f"\n{user_id} on {publication.run_date}", highlight=False, soft_wrap=True)
+    out.print(table)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from avrec.demo import _ask
 from avrec.errors import PlatformError
 from avrec.platform import config, identity
+from avrec.platform.commands import Addresses
 from avrec.platform.files import is_private, write_private
 
 
@@ -52,6 +54,14 @@ def test_the_demo_approver_is_there_in_demo_homes_only() -> None:
     assert identity.DEMO_APPROVER not in identity.ensure_users(demo=False)
     with pytest.raises(PlatformError):
         identity.login(user.name, user.password)
+
+
+def test_the_demo_asks_a_person_to_sign_in_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    users = identity.ensure_users(demo=True)
+    _ask(Addresses("http://127.0.0.1:1", "http://127.0.0.1:2"), "run")
+    said = capsys.readouterr().out
+    assert f"Sign in as 'approver', password {users['approver'].password}" in said
+    assert identity.DEMO_APPROVER not in said  # what that one answers is recorded as automated
 
 
 def test_only_named_approvers_approve() -> None:
