@@ -33,6 +33,7 @@ sys.path.insert(0, str(PROJECT))  # where started by its path
 from avrec.evaluation.benchmark import Entry, Fold, chosen_matchers, fitted_matchers, folds, judged_slices  # noqa: E402
 from avrec.evaluation.evaluate import Yardstick, evaluate_matcher  # noqa: E402
 from avrec.evaluation.public import PublicData, load_public  # noqa: E402
+from avrec.evaluation.report import rounded  # noqa: E402
 from avrec.evaluation.significance import paired_bootstrap  # noqa: E402
 from avrec.matching.base import FitReport, Matcher, Reasons  # noqa: E402
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs  # noqa: E402
@@ -185,7 +186,8 @@ def report(public: PublicData, entries: dict[str, Entry], candidates: list[Candi
         "benchmark": public.name, "protocol": public.protocol, "rows": rows,
         "settings": {name: entry.settings for name, entry in entries.items()},
         "over_budget": {candidate.model: candidate.settings for candidate in candidates if candidate.over_budget},
-        "best_peer": best, "hybrid_over_best_peer": {"ratio": ratio.mean, "lower": ratio.lower, "upper": ratio.upper},
+        "best_peer": best,
+        "hybrid_over_best_peer": rounded({"ratio": ratio.mean, "lower": ratio.lower, "upper": ratio.upper}),
     }  # fmt: skip
 
 
@@ -200,10 +202,9 @@ def as_text(found: dict[str, Any]) -> str:
         lines.append(f"{row['matcher']:<22}{row['ndcg@10']:>9.4f}{row['recall@20']:>11.4f}{row['ndcg@20']:>9.4f}"
                      f"{new:>10}{row['tried']:>7}{row['seconds']:>9.0f}")  # fmt: skip
     lines.extend(f"{name}: ended by its budget after {last}" for name, last in found["over_budget"].items())
-    over = found["hybrid_over_best_peer"]
-    lines.append(
-        f"hybrid over {found['best_peer']}, NDCG@10: {over['ratio']:.2f} ({over['lower']:.2f} to {over['upper']:.2f})"
-    )
+    over = found["hybrid_over_best_peer"]  # empty where so few were found that a resample has none
+    told = f"{over['ratio']:.2f} ({over['lower']:.2f} to {over['upper']:.2f})" if over else "n/a"
+    lines.append(f"hybrid over {found['best_peer']}, NDCG@10: {told}")
     return "\n".join(lines)
 
 

@@ -87,13 +87,15 @@ def load_movielens(folder: Path) -> PublicData:
     """`ratings.csv` and `movies.csv`; one cut through time. Content is the genres and the decade of each movie."""
     movies = _table(folder / "movies.csv", ("movieid", "title", "genres"))
     ratings = _table(folder / "ratings.csv", ("userid", "movieid", "rating", "timestamp"))
-    ids = [int(i) for i in movies["movieid"]]
-    place = {movie: i for i, movie in enumerate(ids)}
-    time = np.asarray(ratings["timestamp"], np.int64)
+    ids = _numbers(movies, "movieid", folder / "movies.csv", np.int64).tolist()
+    given = {
+        name: _numbers(ratings, name, folder / "ratings.csv", np.int64) for name in ("userid", "movieid", "timestamp")
+    }
+    time = given["timestamp"]
     order = np.argsort(time, kind="stable")
-    names, user = _first_seen(np.asarray(ratings["userid"], np.int64)[order])
-    stars = np.asarray(ratings["rating"], np.float64)[order]
-    item = np.array([place[int(movie)] for movie in np.asarray(ratings["movieid"])[order]], np.int32)
+    names, user = _first_seen(given["userid"][order])
+    stars = _numbers(ratings, "rating", folder / "ratings.csv", np.float64)[order]
+    item = _places(given["movieid"], ids, folder)[order]
     label = np.where(stars >= LIKED, 1, np.where(stars <= DISLIKED, -1, 0)).astype(np.int8)
     everything = Interactions(user, item, time[order], label, np.ones(len(user), np.float32), names)
     starts = [time[order][int(len(time) * share)] for share in (1 - VAL - TEST, 1 - TEST)]
@@ -105,6 +107,34 @@ def load_movielens(folder: Path) -> PublicData:
         _catalog([str(i) for i in ids], {"text": text}), entities={"tag": _genres(list(movies["genres"]))}
     )
     return PublicData("movielens", catalog, train, val, test, concat(train, val), protocol)
+
+
+def _numbers(
+    table: dict[str, list[Any]], column: str, path: Path, kind: type[np.int64] | type[np.float64]
+) -> npt.NDArray[Any]:
+    try:
+        found = np.asarray(table[column], kind)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: expected a number in every row of {column}: {error}") from error
+    if not len(found):
+        raise DataError(f"{path}: expected at least one row under the header.")
+    if not np.isfinite(found).all():
+        empty = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise DataError(
+            f"{path}: expected a number in every row of {column}; row {empty + 1} under the header has none."
+        )
+    return found
+
+
+def _places(movies: npt.NDArray[np.int64], ids: list[int], folder: Path) -> npt.NDArray[np.int32]:
+    """Rows of `movies.csv`; of a movie without one nothing is known."""
+    place = {movie: row for row, movie in enumerate(ids)}
+    if unknown := sorted(set(movies.tolist()) - place.keys()):
+        raise DataError(
+            f"{folder / 'ratings.csv'}: {len(unknown)} rated movies, the first of them {unknown[0]}, have no row in "
+            f"{folder / 'movies.csv'}; expected a row for every movieId."
+        )
+    return np.array([place[movie] for movie in movies.tolist()], np.int32)
 
 
 LOADERS: dict[str, Callable[[Path], PublicData]] = {"tiktok": load_tiktok, "movielens": load_movielens}

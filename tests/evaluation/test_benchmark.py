@@ -177,6 +177,22 @@ def test_movielens_is_cut_through_time(shared_data: Path) -> None:
     assert set(np.unique(public.train.label)) == {-1, 0, 1}
 
 
+@pytest.mark.parametrize(
+    ("ratings", "message"),
+    [
+        ("1,9,4.0,7\n", r"ratings\.csv: 1 rated movies, the first of them 9, have no row in .*movies\.csv"),
+        ("1,2,4.0,7\n1,2,,8\n", "expected a number in every row of rating"),
+        ("1,2,4.0,noon\n", "expected a number in every row of timestamp"),
+        ("", "at least one row under the header"),
+    ],
+)
+def test_ratings_that_are_something_else(tmp_path: Path, ratings: str, message: str) -> None:
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n2,Heat (1995),Crime|Drama\n")
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + ratings)
+    with pytest.raises(DataError, match=message):
+        load_movielens(tmp_path)
+
+
 def test_the_ratio_to_a_baseline_has_paired_bounds() -> None:
     rng = np.random.default_rng(0)
     base = rng.random(400)
