@@ -26,8 +26,9 @@ def parse_date(text: str) -> date:
 
 def print_publications(console: Console | None = None) -> None:
     """Every publication, the ones in force marked."""
-    table = Table("date", "status", "version", "rows", "in force since", "run", box=None)
-    table.add_column("publication", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1))  # so that it fits into 80 columns
+    for heading in ("date", "status", "version", "rows", "since (UTC)", "publication"):
+        table.add_column(heading, no_wrap=True)
     found = Publisher.of_settings().tables.all()
     for one in found:
         table.add_row(*_cells(one), style="" if one.status == "current" else "dim")
@@ -36,8 +37,8 @@ def print_publications(console: Console | None = None) -> None:
 
 
 def _cells(one: Publication) -> tuple[str, ...]:
-    since = f"{one.switched_at:%Y-%m-%d %H:%M} UTC"
-    return (f"{one.run_date}", one.status, one.model_version, f"{one.row_count:,}", since, one.run_id, one.id)
+    since = f"{one.switched_at:%Y-%m-%d %H:%M}"
+    return (f"{one.run_date}", one.status, one.model_version, f"{one.row_count:,}", since, one.id)
 
 
 def print_list(day: str | None, user_id: str, console: Console | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def _row(client: MlflowClient, version: ModelVersion) -> list[str]:
         *("n/a" if value is None else f"{value:.4f}" for value in values),
         tags.get("avrec.gate", "not judged"),
         approval.decided(version),
-        tags.get("avrec.decision_reason", "")[:_SHOWN_REASON],
+        textwrap.shorten(tags.get("avrec.decision_reason", ""), _SHOWN_REASON, placeholder=" …"),
         tags.get("avrec.dataset_version", "")[:8],
         tags.get("avrec.trained_through", "n/a")[:10],
     ]

@@ -62,9 +62,10 @@ def resolve(client: MlflowClient, name: str) -> ModelVersion:
             return _get(client, name)
         return _get(client, client.get_model_version_by_alias(MODEL, name).version)
     except MlflowException as error:
-        known = ", ".join(v.version for v in all_versions(client)) or "none"
+        known = ", ".join(v.version for v in all_versions(client))
+        first = "" if known else "; `avrec train` makes the first"
         raise RegistryError(
-            f"no version or alias '{name}' of model '{MODEL}'; registered versions: {known}."
+            f"no version or alias '{name}' of model '{MODEL}'; registered versions: {known or 'none'}{first}."
         ) from error
 
 

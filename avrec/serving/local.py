@@ -33,7 +33,7 @@ def print_recommendations(user: str | None, history: list[str] | None, k: int, v
         RegistryError: no such version, or it was changed.
     """
     if (user is None) == (history is None) and (user is not None or "segment" not in (asked or {})):
-        raise DataError("recommend: give either --user ID or --history ID,ID,...; not both. Or --segment alone.")
+        raise DataError("recommend: for whom? Give one of --user ID, --history ID,ID,... or --segment NAME=VALUE.")
     number, answerer = load_version(version)
     answer = recommend(answerer, user, history, k, asked)
     _print(answer, user, number, answerer.bundle.synthetic)
@@ -80,6 +80,11 @@ def _pseudonym(user: str) -> str:
 def _print(answer: dict[str, Any], user: str | None, version: str, synthetic: bool) -> None:
     if user is not None and not answer["known"]:
         print(f"Version {version} has no history of '{user}'; this is the default list.")
+    if not answer["items"]:
+        print(
+            f"Version {version} has nothing to recommend: no item is available, unseen and of the kind that was asked."
+        )
+        return
     table = Table(title=f"Version {version}{' (synthetic data)' if synthetic else ''}", title_justify="left")
     for heading in ("rank", "item", "title", "score", "because"):
         table.add_column(heading, overflow="fold")

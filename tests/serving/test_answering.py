@@ -265,8 +265,8 @@ def test_raw_ids_become_pseudonyms(answerer: Answerer, home: Path) -> None:
 
 def test_the_command_wants_one_question(home: Path) -> None:
     runner = CliRunner()
-    assert "not both" in str(runner.invoke(app, ["recommend"]).exception)
-    assert "not both" in str(runner.invoke(app, ["recommend", "--user", "a", "--history", "b"]).exception)
+    assert "Give one of" in str(runner.invoke(app, ["recommend"]).exception)
+    assert "Give one of" in str(runner.invoke(app, ["recommend", "--user", "a", "--history", "b"]).exception)
     assert "no version or alias" in str(runner.invoke(app, ["recommend", "--user", "a"]).exception)
 
 
