@@ -59,7 +59,7 @@ def cornac_models(name: str, task: Task, _: Path) -> Fitted:
         "mostpop": (lambda: models.MostPop(), grid()),
         "ease": (lambda lamb: models.EASE(lamb=lamb, posB=False), grid(lamb=(10, 30, 100, 300, 1000))),
         "bpr": (lambda **chosen: models.BPR(k=DIM, seed=SEED, num_threads=2, **chosen),
-                grid(max_iter=(50, 200), learning_rate=(0.01, 0.05), lambda_reg=(0.001, 0.01))),
+                grid(max_iter=(50, 200, 800), learning_rate=(0.01, 0.05), lambda_reg=(0.001, 0.01))),
         "vbpr": (lambda **chosen: models.VBPR(k=DIM // 2, k2=DIM // 2, batch_size=VBPR_BATCH, seed=SEED,
                                               verbose=False, **chosen),
                  grid(n_epochs=(5, 20), learning_rate=(0.001, 0.005), lambda_w=(0.01, 0.1))),
@@ -99,7 +99,7 @@ def implicit_models(name: str, task: Task, _: Path) -> Fitted:
         "als": (lambda **chosen: AlternatingLeastSquares(factors=DIM, random_state=SEED, **chosen),
                 grid(alpha=(1.0, 10.0, 40.0), regularization=(0.01, 1.0, 10.0))),
         "implicit_bpr": (lambda **chosen: BayesianPersonalizedRanking(factors=DIM, random_state=SEED, **chosen),
-                         grid(iterations=(100, 300), learning_rate=(0.01, 0.05), regularization=(0.01, 0.05))),
+                         grid(iterations=(20, 100, 300), learning_rate=(0.01, 0.05), regularization=(0.01, 0.05))),
         "cosine": (CosineRecommender, grid(K=(20, 100, 500))),
         "bm25": (BM25Recommender, grid(K=(20, 100, 500), B=(0.2, 0.8))),
     }  # fmt: skip
