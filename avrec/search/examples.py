@@ -1,4 +1,7 @@
-"""A picture or a sound as a question: opened under the same limits as the catalogue, through the same networks."""
+"""A picture or a sound as a question: opened under the same limits as the catalogue, through the same networks.
+
+Where an encoder of whole items read the catalogue, it reads the example too: as an item of one modality.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 from avrec.errors import DataError, MediaError
 from avrec.features.base import Extraction, Vectors
 from avrec.features.registry import build_extractor
+from avrec.features.semantic_folder import ENCODER, is_encoded
+from avrec.features.tokens import Item, Segments
 from avrec.media.pool import decode_many
 from avrec.media.sample import PicturePlan, Request, Sample, SoundPlan
 from avrec.params import FeaturesParams
@@ -17,8 +22,8 @@ SECONDS = 30.0
 LARGEST_BYTES = 256 * 1024**2
 
 
-def picture_moments(path: Path, params: FeaturesParams) -> Vectors:
-    """Vectors `[n, dim]` of a picture, or of some frames of a film.
+def picture_moments(path: Path, params: FeaturesParams) -> Segments:
+    """Vectors `[n, dim]` and times of a picture, or of some frames of a film.
 
     Raises:
         DataError: there is no such file.
@@ -30,8 +35,8 @@ def picture_moments(path: Path, params: FeaturesParams) -> Vectors:
     return _moments(found)
 
 
-def sound_moments(path: Path, params: FeaturesParams) -> Vectors:
-    """Vectors `[n, dim]` of a sound, or of the sound of a film; at most its first half minute.
+def sound_moments(path: Path, params: FeaturesParams) -> Segments:
+    """Vectors `[n, dim]` and times of a sound, or of the sound of a film; at most its first half minute.
 
     Raises:
         DataError: there is no such file.
@@ -60,7 +65,28 @@ def _read(
     return decoded.answer
 
 
-def _moments(found: Extraction) -> Vectors:
+def _moments(found: Extraction) -> Segments:
     if found.vector is None:
         raise MediaError(f"nothing to search with: {found.reason}")
-    return found.segments
+    return Segments(found.segments, found.starts, found.ends)
+
+
+def as_whole(example: Item, folder: Path) -> Vectors | None:
+    """What the encoder of whole items makes of an example, `[1, dim]`.
+
+    Args:
+        example: Its moments by modality; those it lacks are missing, as in an item.
+        folder: Of the semantic modality; None comes back where no encoder is in it, or it reads none of the example.
+
+    Raises:
+        DataError: the catalogue's vectors, from which the encoder learned, are of other networks.
+    """
+    if not example or not is_encoded(folder):
+        return None
+    from avrec.features.semantic import SemanticEncoder
+
+    try:
+        found = SemanticEncoder.load(folder / ENCODER).encode([example])
+    except ValueError as error:
+        raise DataError(f"{folder / ENCODER} reads vectors of another network than the example's: {error}") from error
+    return found.vectors if found.present[0] else None

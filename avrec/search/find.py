@@ -43,6 +43,7 @@ class Question:
     Attributes:
         text: Words, in a language of the encoder.
         audio, visual: Moments of an example `[n, dim]`, as the extractors give them.
+        semantic: The example as the encoder of whole items reads it `[n, dim]`.
         like: Id of an item; others like it are looked for.
         without: Words for what must not be heard or seen.
         calm: 1: little movement is preferred; -1: much; 0: whatever.
@@ -52,6 +53,7 @@ class Question:
     text: str = ""
     audio: Vectors | None = None
     visual: Vectors | None = None
+    semantic: Vectors | None = None
     like: str | None = None
     without: tuple[str, ...] = ()
     calm: int = 0
@@ -94,6 +96,11 @@ class _Found:
     def _evidence(self, index: SearchIndex, asked: _Asked, query: Vectors, depth: int) -> Scores:
         """Half of an item's evidence is of the whole, half of its best moment; the moment is where it points."""
         name, channel = asked.channel, index.channels[asked.channel]
+        if len(query) != channel.vectors.shape[1]:
+            raise DataError(
+                f"search: the catalogue's {name} vectors have {channel.vectors.shape[1]} numbers, the question's have "
+                f"{len(query)}: made by another network or setting; extract the catalogue again, or ask in words."
+            )
         rows, values = channel.nearest(query, depth)
         # A likeness that every item shares says nothing; a probability is what it is.
         values = values - (0.0 if name in index.labels else float(query @ channel.mean))
@@ -127,7 +134,8 @@ def find(index: SearchIndex, question: Question, k: int = 10, encoder: Encoder |
     """The best `k` items, best first; fewer where fewer have anything to do with the question.
 
     Raises:
-        DataError: the question is empty, too long or names an unknown item, or `k` is out of bounds.
+        DataError: the question is empty, too long, names an unknown item or is an example of another network's
+            vectors, or `k` is out of bounds.
     """
     if not 1 <= k <= LARGEST_K:
         raise DataError(f"k: expected 1 to {LARGEST_K}, got {k}.")
@@ -154,7 +162,8 @@ def _asked(index: SearchIndex, question: Question, encoder: Encoder) -> Iterable
             yield _Asked(name, attention(index.label_words[name], question.text, encoder))
         yield _Asked("sound", words, PROJECTED)
         yield _Asked("picture", words, PROJECTED)
-    for name, moments in (("audio", question.audio), ("visual", question.visual)):
+    examples = (("audio", question.audio), ("visual", question.visual), (SEMANTIC, question.semantic))
+    for name, moments in examples:
         if moments is not None and len(moments):
             yield _Asked(name, unit(unit(moments).mean(axis=0))[None])
     if question.like is not None:

@@ -9,9 +9,10 @@ import pytest
 
 from avrec.errors import DataError
 from avrec.features.semantic import SemanticEncoder
-from avrec.features.semantic_folder import INFO, WEIGHTS
+from avrec.features.semantic_folder import ENCODER, INFO, WEIGHTS
 from avrec.features.tokens import MOST_A_MODALITY, Basis, Item, Segments, mean_pooled
 from avrec.params import SemanticParams
+from avrec.search.examples import as_whole
 
 DIM, N = 12, 24
 TINY = SemanticParams(encoder="transformer", dim=16, blocks=1, heads=2, epochs=40, batch_size=12, learning_rate=5e-3)
@@ -104,6 +105,22 @@ def test_saved_and_loaded_it_says_the_same(encoder: SemanticEncoder, tmp_path: P
         SemanticEncoder.load(tmp_path)
     with pytest.raises(DataError, match="is no semantic encoder"):
         SemanticEncoder.load(tmp_path / "nothing")
+
+
+def test_an_example_of_a_search_is_read_as_an_item_that_lacks_the_rest(
+    encoder: SemanticEncoder, tmp_path: Path
+) -> None:
+    example = {"audio": catalogue()[0]["audio"]}
+    assert as_whole(example, tmp_path) is None  # nothing was encoded here
+    encoder.save(tmp_path / ENCODER)
+    read = as_whole(example, tmp_path)
+    assert read is not None
+    assert np.array_equal(read, encoder.encode([example]).vectors)
+    assert as_whole({"text": example["audio"]}, tmp_path) is None  # nothing that it reads
+    assert as_whole({}, tmp_path) is None
+    wider = Segments(np.ones((1, DIM + 1), np.float32), np.zeros(1, np.float32), np.ones(1, np.float32))
+    with pytest.raises(DataError, match=f"another network.*audio: expected segments of {DIM}, got {DIM + 1}"):
+        as_whole({"audio": wider}, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["transformer", "gru", "lstm"])

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from avrec.errors import WeightsError
 from avrec.features import weights as module
-from avrec.features.weights import ALL, IMAGENET_NAMES, MOBILENET, Weights, find_weights
+from avrec.features.weights import (
+    ALL,
+    IMAGENET_NAMES,
+    MOBILENET,
+    MUSICNN,
+    MUSICNN_DATA,
+    Weights,
+    find_together,
+    find_weights,
+)
 
 
 @pytest.mark.parametrize("weights", ALL, ids=lambda w: w.name)
@@ -42,3 +52,23 @@ def test_weights_are_never_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_installed", lambda weights: None)
     with pytest.raises(WeightsError, match=MOBILENET.name):
         build_mobilenet()
+
+
+def test_a_network_of_several_files_names_them_all_and_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVREC_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(module, "_installed", lambda weights: None)
+    with pytest.raises(WeightsError, match=r"musicnn/MTT_musicnn/\.index, musicnn/MTT_musicnn/\.data") as absent:
+        find_together((MUSICNN, MUSICNN_DATA))
+    assert f"not below AVREC_WEIGHTS={tmp_path}" in str(absent.value)
+    assert "requirements-weights-optional.txt" in str(absent.value)
+    assert "holds .index, .data-00000-of-00001" in str(absent.value)
+    first, second = (Weights("p", f"net/{name}", sha256(name.encode()).hexdigest()) for name in ("one", "two"))
+    for weights, folder in ((first, "net"), (second, "")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / weights.name).write_text(weights.name)
+    with pytest.raises(WeightsError, match="must be in one folder, and lie in"):
+        find_together((first, second))
+    (tmp_path / "net" / "two").write_text("two")
+    assert [path.parent for path in find_together((first, second))] == [tmp_path / "net"] * 2

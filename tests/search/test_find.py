@@ -68,6 +68,8 @@ def test_an_encoder_of_whole_items_points_to_moments(source: Source, tmp_path: P
     hits = find(only, Question(like="rain"), 5)
     assert hits and all(hit.channel == SEMANTIC and hit.item_id != "rain" for hit in hits)
     assert all(hit.end_s - hit.start_s == 2.0 for hit in hits)
+    hit = find(only, Question(semantic=moments["song"].mean(axis=0, keepdims=True)), 1)[0]  # read from an example
+    assert (hit.item_id, hit.why) == ("song", "goes alike")
 
 
 def test_what_is_not_wanted_is_left_out(index: SearchIndex) -> None:
@@ -86,6 +88,11 @@ def test_what_is_not_wanted_is_left_out(index: SearchIndex) -> None:
 def test_bad_questions_say_what_is_wrong(index: SearchIndex, asked: dict[str, str], k: int, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         find(index, Question(**asked), k)  # type: ignore[arg-type]
+
+
+def test_an_example_of_another_network_is_told(index: SearchIndex) -> None:
+    with pytest.raises(DataError, match=r"audio vectors have 1[0-9]+ numbers, the question's have 7"):
+        find(index, Question(audio=np.ones((2, 7), np.float32)), 3)
 
 
 def test_equal_catalogues_give_equal_bytes_and_an_index_survives_its_file(

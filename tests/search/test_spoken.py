@@ -22,6 +22,17 @@ def test_the_whole_of_a_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "text"),
+    [("放点安静的，像上一首一样的，不要人声", "安静"), ("放点安静的音乐，像上一首一样，不要唱歌", "安静的音乐")],
+)
+def test_the_whole_of_a_request_in_chinese(said: str, text: str) -> None:
+    request = understand(said, last="song")
+    assert request.question.like == "song"
+    assert request.question.without == (VOCALS,)
+    assert (request.question.calm, request.question.text, request.chinese) == (1, text, True)
+
+
+@pytest.mark.parametrize(
     ("said", "text", "k", "without"),
     [
         ("play three songs about the sea", "songs about the sea", 3, ()),

@@ -5,8 +5,6 @@ Whisper does not understand eSpeak's Mandarin; what requests in Chinese mean is 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +17,7 @@ from avrec.params import FeaturesParams
 from avrec.search.commands import _answer_voice
 from avrec.search.index import SearchIndex
 from avrec.search.voice import transcribe_request
+from benchmarks.spoken_requests import hear, why_not
 from tests.media.make import make_clip
 
 
@@ -31,21 +30,15 @@ def whisper() -> None:
         pytest.skip(f"no speech to text here: {error}")
 
 
-@pytest.fixture
-def spoken(tmp_path: Path, whisper: None) -> Path:
-    if shutil.which("espeak-ng") is None:
-        pytest.skip("nobody to speak the request: install espeak-ng")
-    file = tmp_path / "request.wav"
-    words = "Play something calm like the last one, no vocals."
-    subprocess.run(["espeak-ng", "-v", "en", "-s", "130", "-w", str(file), words], check=True)
-    return file
-
-
 def test_a_spoken_request_is_answered_by_a_list_and_a_sentence(
-    index: SearchIndex, capsys: pytest.CaptureFixture[str], spoken: Path
+    index: SearchIndex, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = transcribe_request(spoken, FeaturesParams())
+    if reason := why_not():
+        pytest.skip(reason)
+    (heard,) = hear(["Play something calm like the last one, no vocals."], [("en", 130)])
+    words = heard.words or ""
     assert "calm like the last one" in words
+    assert heard.errors <= 1
     hits = _answer_voice(index, words, "talk", None, False)
     assert "I found" in capsys.readouterr().out
     assert hits
