@@ -6,7 +6,8 @@ import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import av
 
@@ -27,6 +28,8 @@ FORMATS = ",".join((
     "jpegxs_pipe,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,png_pipe,ppm_pipe,psd_pipe,qoi_pipe,sgi_pipe,sunrast_pipe",
     "tiff_pipe,webp_pipe,xwd_pipe",
 ))  # fmt: skip
+NAMED_AS_SERIES = (".jpg", ".jpeg")
+"""By such a name alone FFmpeg takes a file for a series of pictures (image2), which is left out; its bytes say JPEG."""
 FAILURES = (av.FFmpegError, ValueError, OSError, EOFError, IndexError, NotImplementedError, UnicodeError)
 """What PyAV raises on broken input; `MemoryError` is handled apart."""
 
@@ -63,11 +66,16 @@ def open_media(address: str, limits: LimitsParams, without: Collection[int] = ()
     file, size = open_bytes(address, limits.bytes)
     with file:
         try:
-            container = av.open(file, metadata_errors="replace", buffer_size=1 << 18, options=_options(limits))
+            source = _nameless(file) if address.lower().endswith(NAMED_AS_SERIES) else file
+            container = av.open(source, metadata_errors="replace", buffer_size=1 << 18, options=_options(limits))
         except FAILURES as error:
             raise MediaError(f"not readable as media: {describe(error)}") from error
         with container:
             yield _checked(container, size, limits, without)
+
+
+def _nameless(file: BinaryIO) -> Any:
+    return SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
 
 
 def _options(limits: LimitsParams) -> dict[str, str]:

@@ -39,6 +39,8 @@ def search(
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         raise DataError(f"search: give exactly one of {', '.join(kinds)}; got {', '.join(given) or 'none'}.")
+    if k is not None and k < 1:
+        raise DataError(f"search: --k is the length of the list; expected at least 1, got {k}.")
     params = _params(catalogue)
     if voice is not None:
         from avrec.search.voice import transcribe_request

@@ -220,3 +220,11 @@ def test_a_second_of_silence_is_not_missing(tmp_path: Path) -> None:
     sample = sample_of(make_wav(tmp_path / "s.wav", np.zeros((6, 8_000), np.float32), 8_000))
     assert (sample.missing, sample.probe.channels) == ({"visual": "no picture"}, 6)
     assert len(sample.wave) == 16_000
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "PHOTO.JPEG"])
+def test_a_photograph_is_a_picture_and_no_series_of_them(tmp_path: Path, name: str) -> None:
+    written = write(tmp_path / "one.mjpeg", "mjpeg", "yuvj420p", [0])
+    frames = sample_of(written.rename(tmp_path / name)).frames
+    assert frames is not None
+    assert has_halves(frames[0])

@@ -56,6 +56,8 @@ def test_wrong_questions_are_told(catalogue: tuple[Path, Path], tmp_path: Path) 
         search(out)
     with pytest.raises(DataError, match="got --text, --like"):
         search(out, text="x", like="a.mp4")
+    with pytest.raises(DataError, match="at least 1, got 0"):
+        search(out, text="x", k=0)
     with pytest.raises(DataError, match="is no file"):
         search(out, image=tmp_path / "absent.png")
     (tmp_path / "no.png").write_text("no picture")
