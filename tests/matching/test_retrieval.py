@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from avrec.matching.base import mask_scores, top_k
 from avrec.matching.data import Floats, Histories, Longs, Mask
 from avrec.matching.exact import Exact
-from avrec.matching.retrieval import FEW, MARGIN, Retrieval
+from avrec.matching.retrieval import MARGIN, ROWS, Retrieval
 
 TEMPERATURE = 0.2
 
@@ -26,17 +26,22 @@ def dense(
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), n=st.sampled_from([1, FEW, FEW + 1, 40]), filtered=st.booleans(), ties=st.booleans())
-def test_lists_are_those_of_the_dense_way_bit_for_bit(seed: int, n: int, filtered: bool, ties: bool) -> None:
+@given(
+    seed=st.integers(0, 10**6), n=st.sampled_from([1, 8, ROWS + 9]), k=st.sampled_from([10, 150]),
+    filtered=st.booleans(), different=st.sampled_from([500, 30, 2]),
+)  # fmt: skip
+def test_lists_are_those_of_the_dense_way_bit_for_bit(
+    seed: int, n: int, k: int, filtered: bool, different: int
+) -> None:
     rng = np.random.default_rng(seed)
     items, people = units(rng, 500, 16), units(rng, n, 16)
-    if ties:
-        items = items[rng.integers(0, 30, 500)]  # more equal scores than the margin holds
-    bias = np.zeros(500, np.float32) if ties else rng.normal(size=500).astype(np.float32)
+    if different < 500:
+        items = items[rng.integers(0, different, 500)]  # more equal scores than the margin or the proposals hold
+    bias = rng.normal(size=500).astype(np.float32) if different == 500 else np.zeros(500, np.float32)
     seen = Histories.of([[] for _ in range(n)], [rng.integers(0, 500, 20).tolist() for _ in range(n)])
     allowed = rng.random(500) < 0.5 if filtered else None
-    found = Retrieval(items, bias, TEMPERATURE, Exact(items)).best(people, seen, 10, allowed)
-    wanted = dense(items, bias, people, seen, 10, allowed)
+    found = Retrieval(items, bias, TEMPERATURE, Exact(items)).best(people, seen, k, allowed)
+    wanted = dense(items, bias, people, seen, k, allowed)
     np.testing.assert_array_equal(found[0], wanted[0])
     np.testing.assert_array_equal(found[1], wanted[1])
 
