@@ -16,7 +16,7 @@ from avrec.features.weights import WHISPER, find_weights
 from avrec.params import FeaturesParams
 from avrec.search.voice import transcribe_request
 
-VOICES = (("en-us", 130), ("en-gb", 150), ("en-us+f3", 150), ("en-gb-scotland", 170))
+VOICES = (("en-us", 130), ("en-gb-scotland", 150), ("en-us+f3", 170))
 """eSpeak NG's voices, and words a minute."""
 MANDARIN = (("cmn", 130),)
 
