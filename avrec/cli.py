@@ -13,7 +13,7 @@ from avrec.errors import AvrecError, not_written
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Recommends audio and video from what they contain and what people did with them.")  # fmt: skip
-data = typer.Typer(no_args_is_help=True, help="Bring data in, get a version of it back.")
+data = typer.Typer(no_args_is_help=True, help="Import data, or restore a version of it.")
 features = typer.Typer(no_args_is_help=True, help="Turn media into vectors.")
 models = typer.Typer(no_args_is_help=True, help="Registered versions: gate, approve, promote, roll back.")
 app.add_typer(data, name="data")
@@ -139,9 +139,11 @@ def forget(
     media: Annotated[bool, typer.Option("--media", help="Also delete its file where it was imported from.")] = False,
     later: Annotated[bool, typer.Option("--later", help="Only collect the request for the next batch.")] = False,
     due: Annotated[bool, typer.Option("--due", help="Carry out what waits, if a batch is due.")] = False,
-    reapply: Annotated[bool, typer.Option("--reapply", help="Again: after a backup was restored.")] = False,
+    reapply: Annotated[
+        bool, typer.Option("--reapply", help="Carry out all receipts again, after a backup was restored.")
+    ] = False,
     scan: Annotated[
-        list[str] | None, typer.Option(help="Say where a text is stored, as often as needed; erases nothing.")
+        list[str] | None, typer.Option(help="Say where a text is stored; erases nothing. May be repeated.")
     ] = None,
 ) -> None:
     """Make a person or an item disappear from data, models, tables, caches, remotes and logs."""
@@ -207,9 +209,7 @@ def search(
 @app.command()
 def train(
     run_id: Annotated[str | None, typer.Option(help="Name of the run; by default the time.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE of params.yaml, as often as needed.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of params.yaml, may be repeated.")] = None,
 ) -> None:
     """Do a training run without Airflow: every stage, then a registered challenger."""
     import json
@@ -232,7 +232,7 @@ def tune(
     public: Public = None,
     data: PublicFolder = None,
 ) -> None:
-    """Search for a matcher's settings on validation; a trial a nested MLflow run. Again: it goes on."""
+    """Search for a matcher's best settings on validation; run it again to continue. Trials are nested MLflow runs."""
     from avrec.params import load_params
     from avrec.registry.tuning import tune as search_settings
 
@@ -241,7 +241,7 @@ def tune(
 
 @app.command()
 def compress(public: Public = None, data: PublicFolder = None) -> None:
-    """Show what smaller towers cost: bytes, time and quality of each way, in one table."""
+    """Compare ways of making the two-tower model smaller: bytes, time and quality in one table."""
     from avrec.params import load_params
     from avrec.registry.compressing import compress as compare
 
@@ -257,17 +257,19 @@ def recommend(
     history: Annotated[str | None, typer.Option(help="Item ids, oldest first: ID,ID,...")] = None,
     k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
-    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
-    category: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
-    language: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Not this item; as often as needed.")] = None,
+    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; may be repeated.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only such items; may be repeated.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Only such items; may be repeated.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out this item; may be repeated.")] = None,
     max_unsafe: Annotated[float | None, typer.Option(help="Highest probability of unsafe pictures, 0 to 1.")] = None,
-    at: Annotated[str | None, typer.Option(help="What was available at this instant; by default now.")] = None,
+    at: Annotated[str | None, typer.Option(help="Only what was available at this time; default: now.")] = None,
     diversity: Annotated[float | None, typer.Option(help="0: by score alone, 1: by likeness alone.")] = None,
     max_per_category: Annotated[int | None, typer.Option(help="Items of one category, at most.")] = None,
-    segment: Annotated[str | None, typer.Option(help="Of somebody unknown: country=DE, language=en, ...")] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="What is known of somebody new: country=DE, language=en, ...")
+    ] = None,
 ) -> None:
-    """Recommend for a person or for a history, now; what is not asked is as the version's parameters have it."""
+    """Recommend for a person or for a history, now; options left out are as the version was trained with."""
     from avrec.serving.local import asked_of, print_recommendations
 
     filters = {"media_types": media_type, "categories": category, "languages": language, "exclude": exclude}
@@ -280,7 +282,7 @@ def similar(
     item: Annotated[str, typer.Argument(help="An item of the catalogue.")],
     k: Annotated[int, typer.Option(help="Length of the list.")] = 10,
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
-    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; as often as needed.")] = None,
+    media_type: Annotated[list[str] | None, typer.Option(help="Only such items; may be repeated.")] = None,
 ) -> None:
     """More like this: what the model recommends to somebody who liked this item and nothing else, and why."""
     from avrec.serving.local import asked_of, print_recommendations
@@ -299,7 +301,7 @@ def monitor() -> None:
 
 @app.command()
 def overview() -> None:
-    """Write the page to begin with: champion, tables, drift, what waits for a person."""
+    """Write the overview page: champion, tables, drift, and decisions that wait for a person."""
     _pipeline("pipelines.overview")
 
 
@@ -364,7 +366,7 @@ def approve(
     version: str,
     reason: Annotated[str, typer.Option(prompt=True, help="Why.")],
     override: Annotated[
-        bool, typer.Option("--override", help="Although the gate refused; the record says so.")
+        bool, typer.Option("--override", help="Approve although the gate refused; kept on record.")
     ] = False,
 ) -> None:
     """Approve a gated version; asks for a login."""
@@ -419,7 +421,7 @@ def publish_table(
     version: Annotated[str, typer.Option(help="Registered version or alias.")] = "champion",
     data: Annotated[str | None, typer.Option(help="Run with newer histories and items.")] = None,
 ) -> None:
-    """Make, validate and publish the table of a day; the same again changes nothing."""
+    """Make, validate and publish the table of a day; repeating it changes nothing."""
     newer = ["--data", data] if data else []
     _pipeline("pipelines.publish", "all", "--date", day, "--version", version, *newer)
 
@@ -474,7 +476,7 @@ def benchmark(
     split: Annotated[str, typer.Option(help="val (cross-fit) or test (needs test.csv).")] = "val",
     json: Annotated[Path | None, typer.Option(help="Also write the rows here.")] = None,
     matchers: Annotated[str | None, typer.Option(help="NAME,NAME,...: only these, and a hybrid of them.")] = None,
-    seeds: Annotated[int, typer.Option(help="How often, each time with another seed; the spread is told.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Number of repetitions, each with another seed; the spread is shown.")] = 1,
 ) -> None:
     """Run every matcher on a public data set and print one table."""
     from avrec.evaluation.benchmark import run_benchmark
