@@ -70,6 +70,25 @@ def test_a_picture_of_any_codec_and_pixel_format(tmp_path: Path, name: str, enco
     assert (sample.probe.status, sample.missing) == ("ok", {"audio": "no sound"})
 
 
+@pytest.mark.parametrize("curve", [16, 18], ids=["pq", "hlg"])
+def test_a_picture_in_hdr_is_read_without_its_curve(tmp_path: Path, curve: int) -> None:
+    path, grey = tmp_path / "hdr.mp4", np.full((64, 128, 3), 128, np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p10le"
+        stream.codec_context.color_trc, stream.codec_context.color_primaries = curve, 9
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format="yuv420p10le")
+            frame.pts, frame.color_trc, frame.color_primaries = number, curve, 9
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as written:
+        assert written.streams.video[0].codec_context.color_trc == curve
+    sample = sample_of(path)
+    assert sample.probe.status == "ok"
+    assert np.abs(sample.frames.astype(int) - 128).max() < 8
+
+
 def test_a_turned_picture_is_set_upright(tmp_path: Path) -> None:
     """As a phone writes it: stored lying, with a matrix in the track header that turns it by a quarter."""
     data = write(tmp_path / "lying.mp4", "libx264", "yuv444p", list(range(0, 80, 4))).read_bytes()
