@@ -10,7 +10,8 @@ Every file of FOLDER is extracted N times (the same file under N keys), pictures
 - The loop does what one would write first: file by file PyAV decodes every frame and all sound, keeps the same frames,
   and runs them through the same networks in the same batch size and threads. Goal: 4 times faster.
 
-Importing TensorFlow, building the networks and starting a worker are done before and stated apart.
+Importing TensorFlow, building the networks and starting what workers are copies of, which a process does once, are
+done before and stated apart.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def prepare(folder: Path, copies: int) -> tuple[Set, dict[str, float]]:
     times = {"TensorFlow": seconds(load)}
     visual, audio = build_extractor("visual", params), build_extractor("audio", params)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    times["a worker"] = seconds(lambda: list(decode_many([Request("none", str(folder))], params.limits, 1)))
+    times["what workers are copies of"] = seconds(
+        lambda: list(decode_many([Request("none", str(folder))], params.limits, 1))
+    )
     requests = [Request(name, str(folder), visual.plan, audio.plan) for name in names]
     found = {names[d.index]: d.answer for d in decode_many(requests, params.limits)}
     samples = {name: found[name] for name in names if isinstance(found[name], Sample)}
@@ -228,7 +231,10 @@ def ours(given: Set, workers: int) -> dict[str, Any]:
 
 
 class Watch:
-    """The largest sum of resident memory of the child processes, looked at ten times a second."""
+    """The largest sum of resident memory of the workers and of what they are copies of, looked at ten times a second.
+
+    What they share is counted for each.
+    """
 
     def __enter__(self) -> Watch:
         self.peak_mb, self._done = 0.0, threading.Event()
@@ -243,7 +249,7 @@ class Watch:
     def _look(self) -> None:
         while not self._done.wait(0.1):
             held = 0
-            for child in psutil.Process().children():
+            for child in psutil.Process().children(recursive=True):
                 try:
                     held += child.memory_info().rss
                 except psutil.NoSuchProcess:

@@ -72,6 +72,8 @@ class AudioExtractor(Extractor):
             for sample in inputs:
                 cut, starts = cut_patches(sample.wave, sample.windows)
                 waiting.append((sample, starts))
+                if len(cut):
+                    _ = self._network  # built while more is decoded, not when a batch is full
                 yield cut
 
         for outputs in run_padded(lambda rows: self._network(rows), patches(), yamnet.BATCH):

@@ -73,6 +73,8 @@ class VisualExtractor(Extractor):
         def frames() -> Iterator[Frames]:
             for sample in inputs:
                 samples.append(sample)
+                if len(sample.frames):
+                    _ = self._network  # built while more is decoded, not when a batch is full
                 yield sample.frames
 
         for outputs in run_padded(lambda rows: self._network(rows), frames(), self._kind.batch):

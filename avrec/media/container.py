@@ -17,7 +17,8 @@ from avrec.media.sample import ABSENT
 from avrec.params import LimitsParams
 
 # Containers of sound and moving or still pictures. Left out are playlists and scripts (hls, dash, concat, sdp, image2,
-# lavfi, imf), which make FFmpeg open other files, and text (tty, ass, srt, svg), which it would gladly draw or list.
+# lavfi, imf), which make FFmpeg open other files, text (tty, ass, srt, svg), which it would gladly draw or list, and
+# samples or pixels without any header (s16le, alaw, rawvideo), whose rate and size it would make up.
 FORMATS = ",".join((
     "3gp,asf,avi,avif,amv,apng,dhav,dv,flv,gif,gxf,iff,ipu,ivf,kux,lxf,m4v,matroska,mj2,mlv,mov,mp4,mpeg,mpegts,mpegvideo",
     "mpjpeg,mxf,nsv,nut,nuv,ogg,pmp,pva,r3d,rm,smk,bink,roq,flic,film_cpk,swf,ty,vivo,webm,wtv,yuv4mpegpipe",
@@ -26,10 +27,16 @@ FORMATS = ",".join((
     "mlp,mp3,mpc,mpc8,nistsphere,oma,osq,pvf,qcp,qoa,rka,shn,sox,tak,truehd,tta,voc,vqf,w64,wav,wavarc,wsd,wv,wve,xa,xwma",
     "bmp_pipe,dds_pipe,dpx_pipe,exr_pipe,gif_pipe,hdr_pipe,ico,j2k_pipe,jpeg_pipe,jpegls_pipe,jpegxl_anim,jpegxl_pipe",
     "jpegxs_pipe,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,png_pipe,ppm_pipe,psd_pipe,qoi_pipe,sgi_pipe,sunrast_pipe",
-    "tiff_pipe,webp_pipe,xwd_pipe",
+    "tiff_pipe,webp_pipe,xwd_pipe,alias_pix,brender_pix,cri_pipe,fits,gem_pipe,pgmyuv_pipe,pgx_pipe,phm_pipe,photocd_pipe",
+    "pictor_pipe,qdraw_pipe,txd,vbn_pipe,xbm_pipe,xpm_pipe",
+    "4xm,anm,avs,bethsoftvid,bfi,bmv,c93,cdg,cdxl,cine,dfa,dsicin,dxa,ea,ea_cdata,filmstrip,frm,gdv,hnm,hxvs,idcin,ifv",
+    "ipmovie,iv8,ivr,jv,live_flv,lmlm4,luodat,lvf,mgsts,mm,mods,moflex,mtv,mv,mvi,mxg,nc,paf,pdv,rl2,rpl,ser,sga,siff",
+    "simbiosis_imx,smjpeg,smush,thp,tiertexseq,tmv,usm,vividas,vmd,wc3movie,wsvqa,xmv,yop",
+    "3dostr,aa,ace,acm,act,adp,ads,adx,afc,aix,alp,apac,apc,apm,aptx,aptx_hd,argo_asf,argo_brp,argo_cvg,ast,avr,bfstm",
+    "binka,bit,boa,brstm,codec2,daud,dcstr,derf,dfpwm,dss,epaf,fsb,fwse,g722,g723_1,g728,g729,genh,gsm,hca,hcom,iss,kvag",
+    "mca,mmf,msf,mtaf,musx,nsp,pp_bnk,psxstr,redspark,rsd,rso,s337m,sbc,scd,sdns,sdr2,sds,sdx,sln,sol,spdif,svag,svs",
+    "vag,vpk,wady,wsaud,xmd,xvag",
 ))  # fmt: skip
-NAMED_AS_SERIES = (".jpg", ".jpeg")
-"""By such a name alone FFmpeg takes a file for a series of pictures (image2), which is left out; its bytes say JPEG."""
 FAILURES = (av.FFmpegError, ValueError, OSError, EOFError, IndexError, NotImplementedError, UnicodeError)
 """What PyAV raises on broken input; `MemoryError` is handled apart."""
 
@@ -65,17 +72,25 @@ def open_media(address: str, limits: LimitsParams, without: Collection[int] = ()
     """
     file, size = open_bytes(address, limits.bytes)
     with file:
-        try:
-            source = _nameless(file) if address.lower().endswith(NAMED_AS_SERIES) else file
-            container = av.open(source, metadata_errors="replace", buffer_size=1 << 18, options=_options(limits))
-        except FAILURES as error:
-            raise MediaError(f"not readable as media: {describe(error)}") from error
+        container = _open(file, limits)
         with container:
             yield _checked(container, size, limits, without)
 
 
-def _nameless(file: BinaryIO) -> Any:
-    return SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
+def _open(file: BinaryIO, limits: LimitsParams) -> Any:
+    """The container of `file`, by name and content; or by content alone, since a name may speak against it.
+
+    By the name of a `.jpg` FFmpeg takes a file for a series of pictures (image2), which is left out.
+    """
+    options = {"metadata_errors": "replace", "buffer_size": 1 << 18, "options": _options(limits)}
+    try:
+        return av.open(file, **options)
+    except FAILURES as error:
+        try:
+            file.seek(0)
+            return av.open(SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell), **options)
+        except FAILURES:
+            raise MediaError(f"not readable as media: {describe(error)}") from error
 
 
 def _options(limits: LimitsParams) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from avrec.errors import MediaError
 from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
-from avrec.media.ending import cut_short, cut_tail, end_of, second
+from avrec.media.ending import Clock, cut_short, cut_tail
 from avrec.media.location import locate
 from avrec.media.pictures import PictureDecoder, Timed, from_packets, from_seeks
 from avrec.media.probe import describe_streams, probe_media, verdict
@@ -18,7 +18,7 @@ from avrec.media.sample import Request, Sample, Wave
 from avrec.media.sound import SoundDecoder
 from avrec.params import LimitsParams
 
-VERSION = 4
+VERSION = 5
 """Part of every media extractor's identity: raise it when equal files may give other frames or sound."""
 
 LONG_S = 120.0
@@ -105,9 +105,9 @@ class _Pass:
     def _demux(self, pictures: PictureDecoder | None, sound: SoundDecoder | None) -> float:
         """Hears the sound and collects the pictures; the second at which the pictures ended."""
         streams = [decoder.stream for decoder in (pictures, sound) if decoder is not None]
-        end = 0.0
+        end, clock = 0.0, Clock()
         for packet in self._packets(streams):
-            at = second(packet)
+            at, until = clock.span(packet)
             if at > LONG_S or (pictures is None and sound is not None and sound.full):
                 return end
             if sound is not None and packet.stream is sound.stream:
@@ -115,7 +115,7 @@ class _Pass:
             else:
                 self._keep(packet)
                 end = max(end, at)
-            self.ends[packet.stream.index] = max(self.ends.get(packet.stream.index, 0.0), end_of(packet))
+            self.ends[packet.stream.index] = max(self.ends.get(packet.stream.index, 0.0), until)
         self.stopped = self.stopped or cut_short(self.media, self.ends)
         return end
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,6 +17,9 @@ from avrec.media.sample import Frames, PicturePlan
 from avrec.media.shots import SIZE, find_cuts
 
 Timed = tuple[float, Frames]
+
+SKIPPING = frozenset({"h264"})
+"""Decoders that leave out frames no other frame refers to when asked to, and give the same pictures of the rest."""
 
 ENOUGH = 2
 """Key frames that stand for a short stream, where more would cost decoding what lies between them."""
@@ -61,7 +66,7 @@ class PictureDecoder:
         A stream that ends early gives its last frame for the targets it did not reach, once.
         """
         waiting, last, number = list(targets), None, -1
-        for number, frame in enumerate(self._in_order(packets)):
+        for number, frame in enumerate(self._in_order(packets, self._shown_at(packets, targets))):
             last = frame
             if waiting and self._time(frame, number) >= waiting[0] - 1e-6:
                 time = self._time(frame, number)
@@ -69,7 +74,7 @@ class PictureDecoder:
                 last = None
                 yield from self._picture(frame, number)
             if not waiting:
-                self.stream.codec_context.flush_buffers()
+                self._start_over()
                 return
         if last is not None:
             yield from self._picture(last, number)
@@ -89,15 +94,36 @@ class PictureDecoder:
             except FAILURES as error:
                 self._note(error)
 
-    def _in_order(self, packets: Iterable[Any]) -> Iterator[Any]:
+    def _shown_at(self, packets: Iterable[Any], targets: Sequence[float]) -> set[int] | None:
+        """Time stamps of the frames that `at_times` takes, where all packets are here and say when; else None."""
+        if self.stream.codec_context.name not in SKIPPING or not isinstance(packets, Sequence) or not self._base:
+            return None
+        given = [packet.pts for packet in packets]
+        if not given or None in given or len(set(given)) != len(given):
+            return None
+        stamps = sorted(given)
+        if stamps == given:
+            return None  # there is nothing to leave out; or these are times of decoding, as AVI gives them
+        seconds = [stamp * self._base - self._origin for stamp in stamps]
+        places = [bisect_left(seconds, target - 1e-6) for target in targets]
+        return {stamps[min(place, len(stamps) - 1)] for place in places}
+
+    def _in_order(self, packets: Iterable[Any], wanted: set[int] | None = None) -> Iterator[Any]:
+        """The frames of `packets`; where `wanted` says whose are needed, those that no other needs may be left out."""
         context = self.stream.codec_context
-        for packet in [*packets, None]:
+        for packet in itertools.chain(packets, [None]):
+            if wanted is not None and packet is not None:
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             try:
                 yield from context.decode(packet)
             except FAILURES as error:
                 if not isinstance(error, EOFError):
                     self._note(error)
-        context.flush_buffers()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.stream.codec_context.flush_buffers()
+        self.stream.codec_context.skip_frame = "DEFAULT"
 
     def _time(self, frame: Any, number: int) -> float:
         if frame.pts is None or not self._base:

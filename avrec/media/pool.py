@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from avrec.errors import MediaError
+from avrec.media.nursery import nursery
 from avrec.media.sample import Request, Sample, request_to_bytes, sample_from_bytes
 from avrec.media.worker import HEADER
 from avrec.params import LimitsParams
-from avrec.settings import PROJECT
 
 FILES_PER_WORKER = 500
 """A worker is replaced after so many files, so that what libraries leak stays small."""
@@ -77,7 +74,7 @@ class _Pool:
         self._stopped.set()
         while any(thread.is_alive() for thread in self._threads):
             try:
-                self._out.get(timeout=0.05)
+                self._out.get(timeout=0.005)
             except queue.Empty:
                 continue
 
@@ -106,7 +103,7 @@ class _Child:
     def __init__(self, limits: LimitsParams, stopped: threading.Event) -> None:
         self._limits = limits
         self._stopped = stopped
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
         self._connection: socket.socket | None = None
         self._served = 0
         self._died = False  # over the last file, by a signal that was not ours
@@ -124,7 +121,7 @@ class _Child:
 
     def _ask(self, request: Request) -> Answer:
         self._died = False
-        if self._process is None or self._served >= FILES_PER_WORKER:
+        if self._pid is None or self._served >= FILES_PER_WORKER:
             self._start()
         assert self._connection is not None
         self._served += 1
@@ -168,25 +165,15 @@ class _Child:
     def _start(self) -> None:
         self.stop()
         ours, theirs = socket.socketpair()
-        # -P: this code, also where the current folder is a checkout of another version of it.
-        module = ["-P", "-m", "avrec.media.worker"]
-        command = [sys.executable, *module, str(theirs.fileno()), self._limits.model_dump_json()]
-        path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            self._pid = nursery.start(theirs, self._limits)
         self._connection, self._served = ours, 0
 
     def _obituary(self) -> str:
         """Why the worker is gone, in words; it is replaced at the next request."""
-        assert self._process is not None
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            code = 0
+        assert self._pid is not None
+        code = nursery.end(self._pid, patience=5.0)
+        self._pid = None
         self.stop()
         if code == -signal.SIGALRM:
             return f"took longer than {self._limits.seconds:g} s"
@@ -198,7 +185,6 @@ class _Child:
     def stop(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._connection = self._process = None
+        if self._pid is not None:
+            nursery.end(self._pid)
+        self._connection = self._pid = None

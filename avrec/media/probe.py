@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from avrec.errors import MediaError
 from avrec.media.container import FAILURES, Media, describe, is_encrypted, open_media
 from avrec.media.location import locate
 from avrec.media.sample import ABSENT, Probe, Request, Sample
 from avrec.params import LimitsParams
-from avrec.schema import MEDIA
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PROBE_PACKETS = 400
 """How far into a file the probe looks for one frame that can be decoded."""
@@ -45,6 +45,10 @@ def probe_many(uris: Sequence[str | None], root: str | None, limits: LimitsParam
 
 def probe_items(items: pa.Table, root: str | None, limits: LimitsParams, workers: int = 2) -> pa.Table:
     """Probes the media of each item; a table as `avrec.schema.MEDIA` says, in the order of `items`."""
+    import pyarrow as pa  # here: workers need none of it, and it starts a thread, beside which no process is copied
+
+    from avrec.schema import MEDIA
+
     probes = probe_many(items["media_uri"].to_pylist(), root, limits, workers)
     ids = items["item_id"].to_pylist()
     rows = [{"item_id": item, **asdict(probe)} for item, probe in zip(ids, probes, strict=True)]

@@ -1,4 +1,4 @@
-"""The process that touches the bytes: `python -m avrec.media.worker FD LIMITS`, started by `avrec.media.pool`.
+"""The process that touches the bytes: made by `avrec.media.nursery` for `avrec.media.pool`.
 
 It reads requests from a socket and answers with samples or reasons. It may crash or hang: it holds nothing of value,
 its memory is bounded, and a timer of its own ends it even when nobody is left to do so.
@@ -11,7 +11,6 @@ import resource
 import signal
 import socket
 import struct
-import sys
 from pathlib import Path
 
 from avrec.errors import MediaError
@@ -62,14 +61,8 @@ def answer(data: bytes, limits: LimitsParams) -> tuple[bytes, bytes]:
     return json.dumps({"refused": reason}).encode(), b""
 
 
-def main() -> None:
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    limits = LimitsParams.model_validate_json(sys.argv[2])
-    import av.logging
-
-    import avrec.media.decode  # noqa: F401  # loaded before memory is bounded
-
-    av.logging.set_level(av.logging.PANIC)
+def serve(connection: socket.socket, limits: LimitsParams) -> None:
+    """Answers the requests of `connection` until it is closed."""
     bound_memory(limits.memory_mb)
     while True:
         try:
@@ -83,7 +76,3 @@ def main() -> None:
         connection.sendall(HEADER.pack(len(header), len(body)))
         connection.sendall(header)
         connection.sendall(body)
-
-
-if __name__ == "__main__":
-    main()

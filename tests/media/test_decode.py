@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from avrec.media import pictures
 from avrec.media.decode import decode
 from avrec.media.pictures import evenly, spread
 from avrec.media.probe import probe_file, probe_many
@@ -24,6 +25,12 @@ from avrec.params import LimitsParams
 from tests.media.make import make_clip, make_wav
 
 LIMITS = LimitsParams()
+
+
+@pytest.fixture(scope="module")
+def referred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip in which two frames of three are referred to by no other."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "b.mp4", seconds=6.0, fps=25)
 
 
 def sample_of(path: Path, pictures: PicturePlan | None = None, sound: SoundPlan | None = None) -> Sample:
@@ -178,3 +185,17 @@ def test_a_recording_may_begin_hours_after_nought(tmp_path: Path) -> None:
     sample = sample_of(tmp_path / "late.mkv", PicturePlan(2, 32))
     assert sample.probe.duration_s == pytest.approx(1.0, abs=0.2)
     assert len(sample.frames) == 2
+
+
+@pytest.mark.parametrize("count", [1, 6, 40])
+def test_frames_are_the_same_where_those_nobody_needs_are_left_out(
+    referred: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = sample_of(referred, PicturePlan(count, 64, "uniform"))
+    with av.open(str(referred)) as container:
+        container.streams.video[0].codec_context.skip_frame = "NONREF"
+        assert sum(1 for _ in container.decode(video=0)) < 100  # of 150: there is something to leave out
+    monkeypatch.setattr(pictures, "SKIPPING", frozenset())
+    whole = sample_of(referred, PicturePlan(count, 64, "uniform"))
+    assert np.array_equal(few.frame_times, whole.frame_times)
+    assert np.array_equal(few.frames, whole.frames)

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from avrec.errors import MediaError
 from avrec.media.decode import decode
 from avrec.media.pictures import evenly
 from avrec.media.sample import PicturePlan, Request, Sample, SoundPlan
@@ -241,9 +242,32 @@ def test_a_second_of_silence_is_not_missing(tmp_path: Path) -> None:
     assert len(sample.wave) == 16_000
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "PHOTO.JPEG"])
+@pytest.mark.parametrize("name", ["photo.jpg", "PHOTO.JPEG", "photo.img"])
 def test_a_photograph_is_a_picture_and_no_series_of_them(tmp_path: Path, name: str) -> None:
     written = write(tmp_path / "one.mjpeg", "mjpeg", "yuvj420p", [0])
     frames = sample_of(written.rename(tmp_path / name)).frames
     assert frames is not None
     assert has_halves(frames[0])
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("a.adx", "adpcm_adx"), ("a.g722", "g722"), ("a.aptx", "aptx")])
+def test_rare_sounds_are_heard(tmp_path: Path, name: str, encoder: str) -> None:
+    layout = "stereo" if encoder == "aptx" else "mono"
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(encoder, rate=16_000 if encoder != "aptx" else 48_000, layout=layout)
+        stream.codec_context.format = stream.codec_context.codec.audio_formats[0].name
+        resampler = av.AudioResampler(stream.codec_context.format.name, layout, stream.rate, stream.frame_size or 1024)
+        tone = (np.sin(np.arange(stream.rate) * 0.05) * 8000).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        frame.sample_rate = stream.rate
+        for part in resampler.resample(frame):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    assert np.abs(sample_of(tmp_path / name).wave).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["letter.txt", "letter.al", "letter.yuv", "letter.sw", "letter.srt", "letter.adx"])
+def test_words_are_no_media_by_whatever_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("1\n00:00:01,000 --> 00:00:02,000\nThese are words.\n" * 200)
+    with pytest.raises(MediaError, match="not readable as media"):
+        sample_of(tmp_path / name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from avrec.media.nursery import nursery
 from avrec.media.pool import decode_many
 from avrec.media.probe import probe_file
 from avrec.media.sample import PicturePlan, Request, Sample, SoundPlan
@@ -227,13 +230,15 @@ def test_pixels_beyond_the_limit_leave_the_sound(tmp_path: Path) -> None:
     assert len(sample.wave) > 16_000
 
 
-def test_a_worker_that_dies_or_hangs_takes_one_file_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_or_hangs_takes_one_file_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """The decoder is made to crash and to hang by file name, inside the real worker."""
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(
         "import os, sys, time\n"
-        "if 'avrec.media.worker' in ' '.join(sys.orig_argv):\n"
+        "if 'avrec.media.nursery' in ' '.join(sys.orig_argv):\n"
         "    import avrec.media.location as place\n"
         "    real = place.locate\n"
         "    def locate(uri, root):\n"
@@ -246,6 +251,8 @@ def test_a_worker_that_dies_or_hangs_takes_one_file_along(tmp_path: Path, monkey
         "    decode.from_seeks = lambda *given: os.abort()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(hook))
+    nursery.close()  # the next one starts with the hook
+    request.addfinalizer(nursery.close)
     for name in ("crash.mp4", "hang.mp4", "greedy.mp4", "good.mp4"):
         make_clip(tmp_path / name)
     make_clip(tmp_path / "seek.mp4", seconds=125.0, size=(32, 32), fps=2, sound=False)
@@ -272,11 +279,36 @@ def test_a_worker_is_of_this_code_wherever_it_starts(tmp_path: Path, monkeypatch
 def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
     for i in range(6):
         make_clip(tmp_path / f"{i}.mp4", seconds=0.5)
-    before = {child.pid for child in psutil.Process().children()}
+    nursery.open()
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
     answers = decode_many([Request(f"{i}.mp4", str(tmp_path)) for i in range(6)], LIMITS, 2)
     next(answers)
     answers.close()
-    assert {child.pid for child in psutil.Process().children()} <= before
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def test_workers_live_in_the_folder_and_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made by a process that was started once, perhaps elsewhere."""
+    nursery.open()
+    make_clip(tmp_path / "films" / "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    (decoded,) = decode_many([Request("a.mp4", "films")], LIMITS, 1)
+    assert isinstance(decoded.answer, Sample)
+
+
+def test_a_nursery_that_died_is_replaced(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4")
+    nursery.open()
+    assert nursery.pid is not None
+    psutil.Process(nursery.pid).kill()
+    assert isinstance(read(tmp_path, "a.mp4")["a.mp4"], Sample)
+
+
+def test_the_nursery_ends_with_the_process_it_serves(tmp_path: Path) -> None:
+    code = "from avrec.media.nursery import nursery as n; import os; n.open(); print(n.pid, flush=True); os._exit(0)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    psutil.wait_procs([psutil.Process(pid) for pid in [int(told.stdout)] if psutil.pid_exists(pid)], timeout=30)
+    assert not psutil.pid_exists(int(told.stdout))
 
 
 def test_real_odd_files_all_get_an_answer(shared_data: Path) -> None:
