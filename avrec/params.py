@@ -431,7 +431,8 @@ class RankParams(Section):
 
     `candidates`: items each matcher proposes to learn from. `l2`: pull towards equal say of all matchers, about as
     strong as so many people. `new_share`: share of the first 20 places, on average over people, that is kept for items
-    nobody has met; less where validation cannot bear it, more where people liked more of them.
+    nobody has met, though not of the very first ones; less where validation cannot bear it, more where people liked
+    more of them.
     `method`: blend, a weighted sum; boosting, the same and so many boosted `trees` over its `candidates`.
     """
 
@@ -440,7 +441,7 @@ class RankParams(Section):
 
     candidates: Positive = 200
     l2: Annotated[float, Field(gt=0)] = 10.0
-    new_share: Annotated[float, Field(ge=0, le=0.5)] = 0.15
+    new_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 
 
 class MatchingParams(Section):

@@ -1,20 +1,27 @@
 """How far new items are raised, so that they get the share of the lists that they are meant to have.
 
 Nobody's clicks can say how good an item is that nobody was shown, so a blend that learns from clicks alone hides what
-is new for ever. The place that new items get is a decision (`matching.rank.new_share`), as it is in calibrated
-recommendation (Steck, "Calibrated recommendations", RecSys 2018) and fair exposure (Singh and Joachims, "Fairness of
-exposure in rankings", KDD 2018); whose lists they enter, and which of them, is left to the scores. One constant is
-added to all new items: people whose taste they meet get more of them, others none, and a score stays a sum.
+is new for ever. The share of the lists that new items get is a decision (`matching.rank.new_share`), as it is in
+calibrated recommendation (Steck, "Calibrated recommendations", RecSys 2018) and fair exposure (Singh and Joachims,
+"Fairness of exposure in rankings", KDD 2018); whose lists they enter, and which of them, is left to the scores. One
+constant is added to all new items: people whose taste they meet get more of them, others none.
+
+The share says that new items are listed, not that they come first. A list is read from its top, where a miss costs
+most (the discount of NDCG, Jarvelin and Kekalainen 2002). So the first `FIRST` places are given by what clicks say of
+new items: what is added to these beyond that, the best known items of a person get as well. A score stays a sum.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from avrec.matching.data import Floats, Histories, Interactions
+from avrec.matching.data import Floats, Histories, Interactions, Mask
 
 DEPTH = 20
 """The share is that of so many first places."""
+
+FIRST = 3
+"""Places at the top of a list in which new items are not favoured."""
 
 MOST = 5.0
 """New items get at most so many times the places that their number alone would give them: where only a few are new,
@@ -66,6 +73,27 @@ def offset_for(levels: Floats, share: float, new_part: float) -> float:
 def share_at(levels: Floats, offset: float) -> float:
     """Share of the first `DEPTH` places that new items have once they are raised by `offset`."""
     return float((levels <= np.float32(offset)).mean()) if levels.size else 0.0
+
+
+def lift_first(scores: Floats, histories: Histories, known: Mask, favour: float) -> Floats:
+    """Scores in which the best `FIRST` known items of each row that were not seen have `favour` more.
+
+    Args:
+        scores: `[n, n_items]` float32.
+        histories: `n` rows.
+        known: `[n_items]` bool.
+        favour: By how much new items are raised beyond what clicks say of them, at least 0.
+    """
+    if favour <= 0 or known.all():
+        return scores
+    lifted, left = scores.copy(), np.where(known, scores, -np.inf)
+    left[np.repeat(np.arange(len(scores)), np.diff(histories.seen_indptr)), histories.seen_items] = -np.inf
+    rows = np.arange(len(scores))
+    for _ in range(FIRST):
+        best = left.argmax(axis=1)
+        lifted[rows, best] += np.where(left[rows, best] > -np.inf, np.float32(favour), np.float32(0))
+        left[rows, best] = -np.inf
+    return lifted
 
 
 def _best(scores: Floats) -> Floats:

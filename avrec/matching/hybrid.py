@@ -13,7 +13,7 @@ from avrec.errors import DataError
 from avrec.matching.base import REASON_KINDS, FitReport, Matcher, Reasons, id_array, positions
 from avrec.matching.blending import Doubles
 from avrec.matching.data import Arrays, Catalog, Floats, Histories, Interactions, Longs, Mask
-from avrec.matching.exposure import sample_people
+from avrec.matching.exposure import lift_first, sample_people
 from avrec.matching.hybrid_learning import keep_share, learn
 from avrec.matching.quick import Explain, answer
 from avrec.matching.reranking import TRAITS, Ranker
@@ -41,8 +41,8 @@ class Hybrid(Matcher):
     negative, and where few people speak the members have equal say. Fit the members first.
 
     Items without training interactions have weights of their own, since members that know only ids are silent about
-    them. An offset gives new items their share of the lists (`avrec.matching.exposure`). How all this is learned is in
-    `avrec.matching.hybrid_learning`.
+    them. An offset gives new items their share of the lists, though not of the very first places
+    (`avrec.matching.exposure`). How all this is learned is in `avrec.matching.hybrid_learning`.
 
     With `method: boosting` trees look at the best known items of the sum again (`avrec.matching.reranking`).
 
@@ -145,11 +145,13 @@ class Hybrid(Matcher):
             {name: round(float(w), DIGITS) for name, w in zip(self._columns, each, strict=True)}
             for each in (known, new)
         ]
-        return {"known": parts[0], "new": {**parts[1], "offset": 0.0}}
+        return {"known": parts[0], "new": {**parts[1], "offset": 0.0, "by_clicks": 0.0}}
 
-    def raise_new(self, offset: float) -> None:
-        """Sets what is added to the scores of new items."""
+    def raise_new(self, offset: float, by_clicks: float | None = None) -> None:
+        """Sets what is added to the scores of new items, and which part of it clicks alone give (as it is: None)."""
         self.weights["new"]["offset"] = round(offset, DIGITS)
+        if by_clicks is not None:
+            self.weights["new"]["by_clicks"] = round(by_clicks, DIGITS)
 
     # Using ------------------------------------------------------------------------------------------------------------
 
@@ -183,13 +185,19 @@ class Hybrid(Matcher):
             total += weights * each
         return total
 
+    def lifted(self, histories: Histories, total: Floats) -> Floats:
+        """`total` `[n, n_items]` with the first places kept for what is known."""
+        new = self.weights["new"]
+        # A model that was saved without the latter keeps the lists it was approved with.
+        return lift_first(total, histories, self.warm, new["offset"] - new.get("by_clicks", new["offset"]))
+
     def total(self, histories: Histories, values: list[Floats]) -> Floats:
-        """Scores `[n, n_items]` from the columns."""
+        """Scores `[n, n_items]` from the columns, before the first places are looked at."""
         total = self.weighted(values)
         return total if self.ranker is None else self.ranker.apply(self, histories, values, total)
 
     def _score(self, histories: Histories) -> Floats:
-        return self.total(histories, self.values(histories))
+        return self.lifted(histories, self.total(histories, self.values(histories)))
 
     def answer(self, histories: Histories, allowed: Mask | None = None) -> tuple[Floats, Explain]:
         self._require_fitted()

@@ -9,7 +9,7 @@ import numpy as np
 from avrec.matching.base import BLOCK, mask_scores
 from avrec.matching.blending import Doubles, collect, equal_say, fit_blend
 from avrec.matching.data import Floats, Histories, Ints, Mask
-from avrec.matching.exposure import DEPTH, entry_levels, offset_for, share_at
+from avrec.matching.exposure import DEPTH, entry_levels, lift_first, offset_for, share_at
 from avrec.matching.loading import EvaluationSet
 from avrec.matching.reranking import learn_ranker
 from avrec.matching.selection import SELECT_K, ranks, recall, restricted
@@ -34,10 +34,11 @@ def learn(hybrid: Hybrid, judged: EvaluationSet) -> list[dict[str, float]]:
     if hybrid.params.method == "boosting":
         hybrid.ranker = learn_ranker(hybrid, restricted(judged, hybrid.warm))
     levels = entries(hybrid)
-    offset, trials = bearable_offset(hybrid, judged, levels)
+    liked = 0.0 if hybrid.warm.all() else liked_offset(hybrid, judged)
+    offset, trials = bearable_offset(hybrid, judged, levels, liked)
     if not hybrid.warm.all():
-        offset = max(offset, liked_offset(hybrid, judged))
-    hybrid.raise_new(offset)
+        offset = max(offset, liked)
+    hybrid.raise_new(offset, by_clicks=liked)
     hybrid.share = round(share_at(levels, offset), 6)
     return trials
 
@@ -100,12 +101,13 @@ def entries(hybrid: Hybrid) -> Floats:
     blocks = []
     for start in range(0, len(people), BLOCK):
         part = people.slice(start, min(start + BLOCK, len(people)))
-        known = mask_scores(hybrid._score(part), part, None)[:, ~new]
+        known = mask_scores(hybrid.total(part, hybrid.values(part)), part, None)[:, ~new]
         blocks.append(entry_levels(known, mask_scores(hybrid.score_as_new(part), part, None)[:, new]))
     return np.concatenate(blocks) if blocks else np.zeros((0, DEPTH), np.float32)
 
 
-def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> tuple[float, list[dict[str, float]]]:
+def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats, liked: float
+                    ) -> tuple[float, list[dict[str, float]]]:  # fmt: skip
     """The offset of the largest share up to `new_share` that validation bears, and what each share tried came to."""
     part_new = new_items(hybrid.warm, hybrid.seed).mean()
     shares = [hybrid.params.new_share * step / STEPS for step in range(STEPS, -1, -1)]
@@ -117,7 +119,8 @@ def bearable_offset(hybrid: Hybrid, judged: EvaluationSet, levels: Floats) -> tu
         part = judged.histories.slice(start, min(start + BLOCK, len(judged.truth)))
         scores, truth = hybrid._score(part), judged.truth[start : start + BLOCK]
         for places, offset in zip(found, offsets, strict=True):
-            places += ranks(scores + np.where(hybrid.warm, 0.0, offset).astype(np.float32), part, truth)
+            raised = scores + np.where(hybrid.warm, 0.0, offset).astype(np.float32)
+            places += ranks(lift_first(raised, part, hybrid.warm, offset - liked), part, truth)
     figures = [recall(places, SELECT_K) for places in found]
     trials = [
         {"new_share": s, f"recall@{SELECT_K}": float(each.mean())} for s, each in zip(shares, figures, strict=True)

@@ -58,11 +58,12 @@ class QuickColumns:
 def answer(hybrid: Hybrid, histories: Histories, allowed: Mask | None) -> tuple[Floats, Explain]:
     """Scores `[n, n_items]` of a few people, `-inf` for what they may not be shown, and what tells the reasons."""
     columns = QuickColumns(hybrid, histories)
-    scores = mask_scores(hybrid.total(histories, columns.values), histories, allowed)
+    scores = hybrid.total(histories, columns.values)
     if not columns.exact:
-        best, rough = top_k(scores, min(CLOSER, scores.shape[1]))
+        best, rough = top_k(mask_scores(scores, histories, allowed), min(CLOSER, scores.shape[1]))
         exact = np.where(best < 0, -np.inf, hybrid.weighted_at(columns.at(best), np.maximum(best, 0)))
         _replace(scores, best, rough, exact.astype(np.float32))
+    scores = mask_scores(hybrid.lifted(histories, scores), histories, allowed)
 
     def explain(items: Longs) -> Reasons:
         return hybrid.explain_from(histories, items, None if hybrid.ranker else columns.at(items), columns.values)

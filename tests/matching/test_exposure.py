@@ -3,8 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avrec.matching.base import top_k
-from avrec.matching.exposure import DEPTH, MOST, PEOPLE, entry_levels, offset_for, sample_people, share_at
+from avrec.matching.base import mask_scores, top_k
+from avrec.matching.data import Histories
+from avrec.matching.exposure import (
+    DEPTH,
+    FIRST,
+    MOST,
+    PEOPLE,
+    entry_levels,
+    lift_first,
+    offset_for,
+    sample_people,
+    share_at,
+)
 
 from .conftest import World
 
@@ -50,6 +61,19 @@ def test_a_single_new_item_is_not_shown_to_everybody() -> None:
     known, new = scores(1000, 199, 1)
     found = new_in_lists(known, new, offset_for(entry_levels(known, new), 0.15, 1 / 200))
     assert found.mean() == pytest.approx(MOST * DEPTH / 200, abs=0.01)
+
+
+def test_the_first_places_are_given_without_favour() -> None:
+    known = np.array([True] * 6 + [False] * 3)
+    row = np.array([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 8.5, 7.5, 11.5], np.float32)  # new items, 3 of it a favour
+    people = Histories.of([[0], []])
+    lifted = lift_first(np.stack([row, row]), people, known, 3.0)
+    items, _ = top_k(mask_scores(lifted, people, None), 9)
+    # The best three that the person has not seen come first, but for the new item that is better all the same.
+    assert items[0].tolist() == [8, 1, 2, 3, 6, 7, 4, 5, -1]
+    assert items[1].tolist() == [0, 8, 1, 2, 6, 7, 3, 4, 5]
+    np.testing.assert_array_equal(np.flatnonzero(lifted[1] != row), np.arange(FIRST))
+    np.testing.assert_array_equal(lift_first(row[None], people.slice(0, 1), known, -1.0), row[None])
 
 
 def test_nothing_new_or_nobody_there_raises_nothing() -> None:
