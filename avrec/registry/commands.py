@@ -16,13 +16,13 @@ from avrec.registry import approval, card, promotion, runs, versions
 from avrec.registry import client as server
 from avrec.registry.naming import legal, slice_prefix
 from avrec.registry.policy import load_policy
+from avrec.registry.verdict import GateReport, number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
     from avrec.platform.identity import Identity
-    from avrec.registry.verdict import GateReport
 
 _SHOWN_REASON = 60
 _MARKS = {"rolled back": promotion.ROLLED_BACK, "revoked": versions.REVOKED}
@@ -147,7 +147,7 @@ def _print_report(report: GateReport) -> None:
     for heading in ("check", "result", "found", "allowed", "meaning"):
         table.add_column(heading, overflow="fold")
     for check in report.checks:
-        numbers = ("" if value is None else f"{value:.4g}" for value in (check.value, check.bound))
+        numbers = (number(value) for value in (check.value, check.bound))
         table.add_row(check.name, check.word, *numbers, check.explanation)
     _console().print(table)
     print(f"Verdict: {report.verdict}" + "".join(f"\n  - {reason}" for reason in report.reasons))

@@ -86,14 +86,17 @@ class GateReport:
         lines = [
             f"**Gate: {self.verdict}**",
             "",
-            "| check | result | found | allowed | |",
+            "| check | result | found | allowed | meaning |",
             "| --- | --- | ---: | ---: | --- |",
         ]
         for check in self.checks:
-            found, allowed = (_number(value) for value in (check.value, check.bound))
+            found, allowed = (number(value) for value in (check.value, check.bound))
             lines.append(f"| {check.name} | {check.word} | {found} | {allowed} | {check.explanation} |")
         return "\n".join(lines) + "\n"
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def number(value: float | None) -> str:
+    """A figure for a person: 10,020 rather than 1.002e+04."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

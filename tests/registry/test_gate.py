@@ -22,7 +22,7 @@ from avrec.registry.gate import gate, read_report
 from avrec.registry.policy import Policy, load_policy
 from avrec.registry.report import Report
 from avrec.registry.runs import track
-from avrec.registry.verdict import GateReport
+from avrec.registry.verdict import GateReport, number
 
 from .conftest import CODE, Checkout, Fitted, default_params, evaluate, fit_all, make_checkout, write_lock, write_refit
 
@@ -239,3 +239,9 @@ def test_a_report_survives_json() -> None:
     assert GateReport.from_json(report.to_json()) == report
     assert report.reasons == ("why",)
     assert "REFUSED" in report.markdown()
+
+
+def test_figures_are_written_for_a_person() -> None:
+    assert [number(value) for value in (None, 0, 0.0172, 36.08, 10020.0, 5e8)] == [
+        "", "0", "0.0172", "36.08", "10,020", "500,000,000",
+    ]  # fmt: skip
