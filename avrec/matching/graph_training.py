@@ -15,7 +15,7 @@ from avrec.matching.data import Catalog, Interactions, Ints
 from avrec.matching.examples import Examples
 from avrec.matching.fusion import masked_softmax
 from avrec.matching.learner import Learner
-from avrec.matching.softmax import check_masked, held_out, known_from, multinomial_loss, products
+from avrec.matching.softmax import check_masked, held_out, item_logits, known_from, multinomial_loss
 from avrec.matching.stopping import fit_epochs
 from avrec.matching.towers import ID_SCALE, UserTower
 from avrec.params import GraphParams
@@ -140,7 +140,7 @@ class GraphLearner(Learner):
         newest = slice(-self.params.history, None)
         places = tf.minimum(liked, self.n_items - 1)[:, newest]
         asking = self.people(tf.gather(vectors, places), given[:, newest])
-        logits = products(asking, vectors, self.params.precision) / self.params.temperature + bias[None, :]
+        logits = item_logits(asking, vectors, bias, self.params.temperature, self.params.precision)
         return known_from(logits, liked, given)
 
     def check(self, rows: tuple[Any, ...], seed: Any) -> None:
