@@ -183,7 +183,7 @@ def _run(given: argparse.Namespace) -> int:
         print(f"{len(requests)} request(s) wait; no batch is due.", flush=True)
         return SKIP
     if not (requests or given.reapply or given.due):
-        raise DataError("forget: name a USER or an --item, or say --due, --reapply or --scan MARK.")
+        raise DataError("name a USER or an --item, or say --due, --reapply or --scan MARK.")
     said = carry_out(requests, params)
     waiting.remove(list(found))
     _say(said)

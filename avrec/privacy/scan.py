@@ -78,6 +78,8 @@ class Scanner:
                     yield from self._unique(self._stream(file, name, 0), name)
             except FileNotFoundError:  # gone since: a log that was rotated, a file that was written aside
                 continue
+            except IsADirectoryError:  # a link to a folder (Airflow's `latest` log); its files are read where they lie
+                continue
 
     def _unique(self, found: Iterable[str], where: str) -> list[Hit]:
         return [Hit(mark, where) for mark in dict.fromkeys(found)]

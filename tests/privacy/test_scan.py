@@ -69,3 +69,11 @@ def test_a_mark_is_found_where_it_hides(tmp_path: Path, where: str) -> None:
 def test_a_short_mark_is_refused() -> None:
     with pytest.raises(ValueError, match="4 characters"):
         Scanner(["ab"])
+
+
+def test_a_link_to_a_folder_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "2026-03-01").mkdir()
+    (tmp_path / "2026-03-01" / "dag.log").write_text(MARK, encoding="utf-8")
+    (tmp_path / "latest").symlink_to(tmp_path / "2026-03-01")
+    hits = Scanner([MARK]).folders([tmp_path])
+    assert [Path(hit.where).name for hit in hits] == ["dag.log"]
