@@ -137,7 +137,7 @@ def _tidy(text: str) -> str:
         words.pop(0)
     while words and _FILLER.match(words[-1]):
         words.pop()
-    return " ".join(words).strip(" 的")
+    return re.sub(r"的?东西$", "", " ".join(words)).strip(" 的")
 
 
 def spoken_answer(request: Request, hits: Sequence[Hit]) -> str:

@@ -23,8 +23,9 @@ def test_the_whole_of_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("said", "text"),
-    [("放点安静的，像上一首一样的，不要人声", "安静"), ("放点安静的音乐，像上一首一样，不要唱歌", "安静的音乐")],
-)
+    [("放点安静的，像上一首一样的，不要人声", "安静"), ("放点安静的音乐，像上一首一样，不要唱歌", "安静的音乐"),
+     ("来点像上一首一样的安静的东西，没有人声", "安静")],
+)  # fmt: skip
 def test_the_whole_of_a_request_in_chinese(said: str, text: str) -> None:
     request = understand(said, last="song")
     assert request.question.like == "song"
