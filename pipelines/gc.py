@@ -37,6 +37,8 @@ def collect(cloud: bool = False, dry: bool = False, quiet: bool = False) -> None
         with inside_folder(folder):
             if dvc(*arguments):
                 raise DataError("dvc gc failed; what it said is above.")
+        if dry and not quiet:  # DVC says "Removed" all the same
+            print("A dry run: nothing was removed.", flush=True)
 
 
 def main(arguments: list[str]) -> int:
