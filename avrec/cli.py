@@ -240,6 +240,15 @@ def tune(
 
 
 @app.command()
+def finetune() -> None:
+    """Train the top layers of the picture and sound networks with the two towers; after `dvc repro rank`."""
+    from avrec.matching.finetune import finetune as train_layers
+    from avrec.params import load_params
+
+    print(train_layers(load_params(), Path.cwd()).told(), end="")
+
+
+@app.command()
 def compress(public: Public = None, data: PublicFolder = None) -> None:
     """Compare ways of making the two-tower model smaller: bytes, time and quality in one table."""
     from avrec.params import load_params

@@ -18,6 +18,7 @@ from avrec.errors import ParamsError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 Source = Literal["demo", "folder", "mmrec", "movielens", "microlens"]
 
@@ -108,39 +109,50 @@ class LimitsParams(Section):
     bytes: Positive = 8 * 1024**3
 
 
+def _belong_together(weights: str | None, sha256: str | None) -> None:
+    if (weights is None) != (sha256 is None):
+        raise ValueError("weights and weights_sha256 belong together: a path, and the hash of the file there")
+
+
 class VisualParams(Section):
     """`network`: what looks at frames. `mobilenet` comes with the installation and names and rates what it sees;
     `xception` may be installed beside (docs/weights.md); the others are Keras', with a weights file (without top) of
-    yours: `weights` is its path and `weights_sha256` what it must be. `sampling`: key frames, evenly spaced frames
+    yours: `weights` is its path and `weights_sha256` what it must be. Of `mobilenet` the file holds the top layers that
+    `avrec finetune` trained. `sampling`: key frames, evenly spaced frames
     (costs decoding what lies between), or the middle of each shot (costs decoding everything). `frames`: the most.
     `faces`: also look for faces, of which ImageNet knows nothing (installed apart, docs/weights.md).
     """
 
     network: Literal["mobilenet", "xception", "vgg19", "resnet50", "efficientnet_b0"] = "mobilenet"
     weights: str | None = None
-    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    weights_sha256: Digest | None = None
     sampling: Literal["keyframes", "uniform", "shots"] = "keyframes"
     frames: Positive = 6
     faces: bool = False
 
     @model_validator(mode="after")
     def _weights(self) -> VisualParams:
-        if (self.weights is None) != (self.weights_sha256 is None):
-            raise ValueError("weights and weights_sha256 belong together: a path, and the hash of the file there")
-        if self.network == "mobilenet" and self.weights:
-            raise ValueError("mobilenet brings its own weights; name another network, or leave weights out")
+        _belong_together(self.weights, self.weights_sha256)
         return self
 
 
 class AudioParams(Section):
-    """`network`: what hears. `mfcc`: cepstral coefficients beside it. `max_seconds`: the most that is heard of an item.
+    """`network`: what hears. `weights`, `weights_sha256`: top layers of it that `avrec finetune` wrote; null: as
+    installed. `mfcc`: cepstral coefficients beside it. `max_seconds`: the most that is heard of an item.
     `music`: what also hears the moments that are music (`musicnn`: installed apart, docs/weights.md).
     """
 
     network: Literal["yamnet"] = "yamnet"
+    weights: str | None = None
+    weights_sha256: Digest | None = None
     music: Literal["none", "musicnn"] = "none"
     mfcc: Annotated[int, Field(ge=0, le=40)] = 20
     max_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+    @model_validator(mode="after")
+    def _weights(self) -> AudioParams:
+        _belong_together(self.weights, self.weights_sha256)
+        return self
 
 
 class TextParams(Section):
@@ -223,6 +235,24 @@ class FeaturesParams(Section):
         if "transcript" in self.text.fields and not self.speech.enabled:
             raise ValueError("text.fields names transcript: set speech.enabled to true, or leave it out")
         return self
+
+
+class AugmentParams(Section):
+    """How frames and log-mel patches are changed at random while networks learn from them; extraction changes nothing.
+
+    `crop`: least share of a frame's height and width that is kept; 1: all of it. `flip`: left to right, every other
+    time. `jitter`: of brightness, contrast and saturation, up to such a share. `freq_mask`, `time_mask`: widest band of
+    the 64 mel bands and the 96 steps of 10 ms that is masked. `shift`: most steps a sound is moved. `noise`: standard
+    deviation, in the unit of the logarithm. 1, false and 0 switch each of them off.
+    """
+
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.8
+    flip: bool = True
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    freq_mask: Annotated[int, Field(ge=0, lt=64)] = 8
+    time_mask: Annotated[int, Field(ge=0, lt=96)] = 16
+    shift: Annotated[int, Field(ge=0, lt=96)] = 12
+    noise: Annotated[float, Field(ge=0)] = 0.1
 
 
 class MatcherParams(Section):
@@ -537,6 +567,32 @@ class IngestParams(Section):
     min_items: Positive = 20
 
 
+class FinetuneParams(Section):
+    """How `avrec finetune` trains the top layers of the networks together with the two towers.
+
+    `layers`: separable layers that are trained, of the 13 of each network. `learning_rate`: what a step moves a weight
+    by, in standard deviations of its kernel. `frames`, `patches`: of an item that are learned from. `items`: of a step.
+    `batch_size`: likes of a step. `warm_epochs`: of the towers alone, before the networks move. `epochs`: over all
+    items, at most. `patience`: epochs without a better validation figure. `id_dropout`: share of the items that must do
+    without their id. `cache_mb`: memory for decoded frames and patches; a catalogue that needs more is learned from by
+    a sample of its items. `augment`: whether what is learned from is changed at random, `augmentation`: how.
+    """
+
+    layers: Annotated[int, Field(ge=1, le=13)] = 2
+    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    frames: Positive = 2
+    patches: Positive = 2
+    items: Positive = 16
+    batch_size: Positive = 256
+    warm_epochs: Positive = 10
+    epochs: Positive = 8
+    patience: Positive = 3
+    id_dropout: Share = 0.5
+    cache_mb: Positive = 1024
+    augment: bool = True
+    augmentation: AugmentParams = AugmentParams()
+
+
 class MonitorParams(Section):
     """What is watched, and from where on a person is told.
 
@@ -569,6 +625,7 @@ class Params(Section):
     evaluation: EvaluationParams = EvaluationParams()
     recommend: RecommendParams = RecommendParams()
     privacy: PrivacyParams = PrivacyParams()
+    finetune: FinetuneParams = FinetuneParams()
     ingest: IngestParams = IngestParams()
     monitor: MonitorParams = MonitorParams()
 

@@ -36,7 +36,7 @@ from avrec.features.base import Features, Mask, Vectors, read_features
 from avrec.features.semantic import Encoded, SemanticEncoder
 from avrec.features.tokens import Basis, Item, mean_pooled, read_items, unit
 from avrec.matching.base import Matcher
-from avrec.matching.data import Catalog
+from avrec.matching.data import Catalog, Interactions
 from avrec.matching.hybrid import Hybrid
 from avrec.matching.loading import Split, evaluation_set, load_catalog, load_split, validation_halves
 from avrec.matching.registry import SINGLE, build
@@ -137,18 +137,26 @@ def measure_demo(root: Path, options: argparse.Namespace) -> list[Row]:
 
 def recommended(name: str, catalog: Catalog, split: Split, categories: Sequence[str | None]) -> Figures:
     """NDCG of one matcher by slice, over both halves of the validation users."""
+    first, second = validation_halves(split.val, SEED)
+    found = [people(name, catalog, split, categories, *halves) for halves in ((first, second), (second, first))]
+    return averages(name, {part: [value for each in found for value in each.get(part, [])] for part in SLICES})
+
+
+def people(name: str, catalog: Catalog, split: Split, categories: Sequence[str | None], chosen: Interactions,
+           reported: Interactions) -> dict[str, list[float]]:  # fmt: skip
+    """NDCG of each person of `reported` by slice, of a matcher that chose on others."""
     cold, incomplete = cold_items(split.train, len(catalog)), incomplete_items(catalog)
-    halves = validation_halves(split.val, SEED)
-    sums: dict[str, list[float]] = {part: [] for part in SLICES}
-    for chosen, reported in (halves, halves[::-1]):
-        histories, liked = evaluation_set(split.train, reported)
-        traits = Traits(cold, np.zeros(len(histories), np.bool_), incomplete, categories)
-        parts = [p for p in build_slices(Truth.of([row.tolist() for row in liked]), traits) if p.name in SLICES]
-        matcher = fitted(name, catalog, split, chosen)
-        found = evaluate_matcher(matcher, histories, parts, [K], Yardstick.of(catalog, split.train), K)
-        for part in found:
-            sums[part] += found[part].people[f"ndcg@{K}"].tolist()
-    return {f"{name} {part} ndcg@{K}": float(np.mean(values)) for part, values in sums.items() if values}
+    histories, liked = evaluation_set(split.train, reported)
+    traits = Traits(cold, np.zeros(len(histories), np.bool_), incomplete, categories)
+    parts = [p for p in build_slices(Truth.of([row.tolist() for row in liked]), traits) if p.name in SLICES]
+    matcher = fitted(name, catalog, split, chosen)
+    found = evaluate_matcher(matcher, histories, parts, [K], Yardstick.of(catalog, split.train), K)
+    return {part: found[part].people[f"ndcg@{K}"].tolist() for part in found}
+
+
+def averages(name: str, values: Mapping[str, list[float]]) -> Figures:
+    """Means over people, by slice."""
+    return {f"{name} {part} ndcg@{K}": float(np.mean(each)) for part, each in values.items() if each}
 
 
 def fitted(name: str, catalog: Catalog, split: Split, chosen: Any) -> Matcher:

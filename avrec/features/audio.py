@@ -48,17 +48,23 @@ class AudioExtractor(Extractor):
 
     def settings(self) -> dict[str, Any]:
         return {
-            # Without music the identity is what it was before there was music: what is stored stays good.
-            "params": self.params.model_dump(exclude=None if self._music else {"music"}),
+            # Without music and with weights as installed the identity is what it was before there was a choice: what is
+            # stored stays good. Of other weights it is the hash that counts, wherever the file lies.
+            "params": self.params.model_dump(
+                exclude={"weights", "weights_sha256", *([] if self._music else ["music"])}
+            ),
             "limits": self.limits.model_dump(),
             "decode": DECODE_VERSION,
-            "weights": [w.sha256 for w in (YAMNET, YAMNET_NAMES, *([MUSICNN, MUSICNN_DATA] if self._music else []))],
+            "weights": [
+                *(w.sha256 for w in (YAMNET, YAMNET_NAMES, *([MUSICNN, MUSICNN_DATA] if self._music else []))),
+                *filter(None, [self.params.weights_sha256]),
+            ],
             "libraries": {name: version(name) for name in ("av", "tensorflow", "tensorflow-io")},
         }
 
     @cached_property
     def _network(self) -> Any:
-        return yamnet.build_yamnet(self.params.mfcc)
+        return yamnet.build_yamnet(self.params)
 
     @cached_property
     def _names(self) -> list[str]:

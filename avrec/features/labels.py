@@ -40,10 +40,13 @@ class Labels:
 
 
 def labels_of(modality: str, params: FeaturesParams) -> Labels | None:
-    """The labels of visual or audio; None where the chosen network has no names for what it finds."""
-    if modality == "visual" and params.visual.network == "mobilenet":
+    """The labels of visual or audio; None where the chosen network has no names for what it finds.
+
+    Nor has one whose top layers were tuned: the last layer learned to read what they made before.
+    """
+    if modality == "visual" and params.visual.network == "mobilenet" and not params.visual.weights:
         return picture_labels()
-    if modality == "audio" and params.audio.network == "yamnet":
+    if modality == "audio" and params.audio.network == "yamnet" and not params.audio.weights:
         return sound_labels()
     return None
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from avrec.features.mobilenet_v1 import LAYERS, Array, run_body
+from avrec.features.mobilenet_v1 import LAYERS, Array, run_lower, run_upper
 from avrec.features.tensorflow import load, padded_width, row_by_row
+from avrec.features.top_layers import TopLayers, first_tuned, with_tuned
 from avrec.features.weights import IMAGENET_NAMES, MOBILENET, find_weights
+from avrec.params import VisualParams
 
 SIZE = 224
 DIM = 1024
@@ -19,23 +21,41 @@ CLASSES = 1001  # the first is background
 EPSILON = 0.001  # of the batch norms, as the graph has it
 
 
-def build_mobilenet() -> Callable[[Any], tuple[Any, ...]]:
-    """The network: frames `[BATCH, 224, 224, 3]` uint8 to `[BATCH, 1024]`, `[BATCH, 1000]` and `[BATCH, 1]`: unsafe."""
+def build_mobilenet(params: VisualParams) -> Callable[[Any], tuple[Any, ...]]:
+    """The network: frames `[BATCH, 224, 224, 3]` uint8 to `[BATCH, 1024]`, `[BATCH, 1000]` and `[BATCH, 1]`: unsafe.
+
+    Tuned layers make the vector alone: names and safety were learned from the given ones and go on coming from them.
+    """
     tf = load()
     weights = read_mobilenet()
+    tuned = with_tuned("mobilenet", weights, params.weights, params.weights_sha256)
+    below = first_tuned(weights, tuned)
     beside = padded_width(CLASSES) - CLASSES
 
     def network(frames: Any) -> Any:
-        scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
-        pooled = run_body(tf, scaled, weights, tf.nn.relu6)
+        lower = run_lower(tf, scaled(tf, frames), weights, tf.nn.relu6, below)
+        pooled = run_upper(tf, lower, weights, tf.nn.relu6, below)
+        vectors = run_upper(tf, lower, tuned, tf.nn.relu6, below) if tuned is not weights else pooled
         logits = row_by_row(tf, pooled, weights["classifier"]) + weights["bias"]
         probabilities = tf.nn.softmax(tf.pad(logits, [[0, 0], [0, beside]], constant_values=-1e9))
         # The safety head was trained on the logits: [safe, unsafe].
         safety = row_by_row(tf, logits, weights["safety"]) + weights["safety_bias"]
-        return pooled, probabilities[:, 1:CLASSES], tf.sigmoid(safety[:, 1:] - safety[:, :1])
+        return vectors, probabilities[:, 1:CLASSES], tf.sigmoid(safety[:, 1:] - safety[:, :1])
 
     function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, SIZE, SIZE, 3], tf.uint8)])
     return lambda frames: tuple(function(tf.constant(frames)))
+
+
+def scaled(tf: Any, frames: Any) -> Any:
+    """Frames of 0 to 255 as the network takes them, float32."""
+    return tf.cast(frames, tf.float32) / 127.5 - 1.0
+
+
+def trainable_mobilenet(params: VisualParams, layers: int, step: float) -> TopLayers:
+    """The network of `params` over frames `[n, 224, 224, 3]`, its last `layers` separable layers as variables."""
+    tf = load()
+    weights = with_tuned("mobilenet", read_mobilenet(), params.weights, params.weights_sha256)
+    return TopLayers("mobilenet", weights, layers, step, tf.nn.relu6, lambda frames: scaled(tf, frames))
 
 
 def read_mobilenet() -> dict[str, Array]:

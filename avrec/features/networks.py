@@ -59,10 +59,11 @@ def picture_network(params: VisualParams) -> PictureNetwork:
         ParamsError: its weights file must be given, and is not.
     """
     if params.network == "mobilenet":
-        hashes = (MOBILENET.sha256, IMAGENET_NAMES.sha256)
+        hashes = (MOBILENET.sha256, IMAGENET_NAMES.sha256, *filter(None, [params.weights_sha256]))
         return PictureNetwork(
-            mobilenet.SIZE, mobilenet.DIM, mobilenet.BATCH, hashes, mobilenet.build_mobilenet, mobilenet.imagenet_names
-        )
+            mobilenet.SIZE, mobilenet.DIM, mobilenet.BATCH, hashes, lambda: mobilenet.build_mobilenet(params),
+            mobilenet.imagenet_names,
+        )  # fmt: skip
     if params.weights is None and params.network != "xception":
         raise ParamsError(
             f"features.visual.network '{params.network}' needs features.visual.weights, the path of a weights file of "

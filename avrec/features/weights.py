@@ -177,6 +177,11 @@ def find_together(files: Sequence[Weights]) -> list[Path]:
     return paths
 
 
+def tuned_folder() -> Path:
+    """Where fine-tuned weights are written."""
+    return settings().home / "weights"
+
+
 def check_file(path: Path, sha256: str, advice: str = "") -> Path:
     """`path`, when it is a file with that hash.
 

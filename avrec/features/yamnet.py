@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from avrec.features.mobilenet_v1 import Array, run_body
+from avrec.features.mobilenet_v1 import Array, run_lower, run_upper
 from avrec.features.protobuf import fields
 from avrec.features.tensorflow import load, padded_width, row_by_row
+from avrec.features.top_layers import TopLayers, first_tuned, with_tuned
 from avrec.features.weights import YAMNET, YAMNET_NAMES, find_weights
 from avrec.media.sample import RATE
+from avrec.params import AudioParams
 
 DIM = 1024
 CLASSES = 521
@@ -32,29 +34,53 @@ HOP = FRAMES // 2 * STRIDE
 """Samples from one patch to the next: 0.48 s."""
 
 
-def build_yamnet(mfcc: int) -> Callable[[Any], tuple[Any, ...]]:
+def build_yamnet(params: AudioParams) -> Callable[[Any], tuple[Any, ...]]:
     """Patches `[BATCH, 15600]` float32 to `[BATCH, 1024]`, scores `[BATCH, 521]` and MFCC statistics `[BATCH, 4*mfcc]`.
 
     The statistics are mean and deviation over the patch of coefficients 1 to `mfcc` and of their first differences.
+    Tuned layers make the vector alone: the scores go on coming from the given ones.
     """
     tf = load()
-    import tensorflow_io as tfio
-
     weights = read_yamnet()
+    tuned = with_tuned("yamnet", weights, params.weights, params.weights_sha256)
+    below = first_tuned(weights, tuned)
     beside = padded_width(CLASSES) - CLASSES
     classifier = np.pad(weights["classifier"], [(0, 0), (0, beside)])
     bias = np.pad(weights["bias"], (0, beside))
 
     def network(patches: Any) -> Any:
-        spectrogram = tfio.audio.spectrogram(patches, nfft=FFT, window=WINDOW, stride=STRIDE)[:, :FRAMES]
-        mel = tfio.audio.melscale(spectrogram, rate=RATE, mels=MELS, fmin=125.0, fmax=7500.0)
-        log_mel = tf.math.log(mel + 1e-3)
-        embedding = run_body(tf, log_mel[..., None], weights, tf.nn.relu)
-        scores = tf.sigmoid(row_by_row(tf, embedding, classifier) + bias)
-        return embedding, scores[:, :CLASSES], _mfcc_statistics(tf, log_mel, mfcc)
+        log_mel = _log_mel(tf, patches)
+        lower = run_lower(tf, log_mel[..., None], weights, tf.nn.relu, below)
+        given = run_upper(tf, lower, weights, tf.nn.relu, below)
+        embedding = run_upper(tf, lower, tuned, tf.nn.relu, below) if tuned is not weights else given
+        scores = tf.sigmoid(row_by_row(tf, given, classifier) + bias)
+        return embedding, scores[:, :CLASSES], _mfcc_statistics(tf, log_mel, params.mfcc)
 
     function = tf.function(network, input_signature=[tf.TensorSpec([BATCH, PATCH], tf.float32)])
     return lambda patches: tuple(function(tf.constant(patches)))
+
+
+def build_log_mel() -> Callable[[Any], tuple[Any, ...]]:
+    """The front end alone: patches `[BATCH, 15600]` float32 to log-mel spectrograms `[BATCH, 96, 64]`."""
+    tf = load()
+    signature = [tf.TensorSpec([BATCH, PATCH], tf.float32)]
+    function = tf.function(lambda patches: _log_mel(tf, patches), input_signature=signature)
+    return lambda patches: (function(tf.constant(patches)),)
+
+
+def trainable_yamnet(params: AudioParams, layers: int, step: float) -> TopLayers:
+    """The network of `params` over log-mel `[n, 96, 64]`, its last `layers` separable layers as variables."""
+    tf = load()
+    weights = with_tuned("yamnet", read_yamnet(), params.weights, params.weights_sha256)
+    return TopLayers("yamnet", weights, layers, step, tf.nn.relu, lambda log_mel: log_mel[..., None])
+
+
+def _log_mel(tf: Any, patches: Any) -> Any:
+    import tensorflow_io as tfio
+
+    spectrogram = tfio.audio.spectrogram(patches, nfft=FFT, window=WINDOW, stride=STRIDE)[:, :FRAMES]
+    mel = tfio.audio.melscale(spectrogram, rate=RATE, mels=MELS, fmin=125.0, fmax=7500.0)
+    return tf.math.log(mel + 1e-3)
 
 
 def _mfcc_statistics(tf: Any, log_mel: Any, count: int) -> Any:

@@ -27,6 +27,9 @@ class Learner(ABC):
         seed: Of batches and drop-outs.
     """
 
+    may_rest = False
+    """Whether a variable may have no part in a loss; where it may not, that is an error."""
+
     def __init__(self, params: NetworkParams, seed: int) -> None:
         self.strategy = strategy_named(params.strategy)
         self.training, self.seed = params, seed
@@ -94,7 +97,10 @@ class Learner(ABC):
             rows = tuple(part[mine :: self.replicas] for part in rows)
         with tf.GradientTape() as tape:
             loss = self._loss(rows, seed) / self.replicas
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, self.variables)]
+        gradients = [
+            tf.zeros(variable.shape) if gradient is None and self.may_rest else tf.convert_to_tensor(gradient)
+            for gradient, variable in zip(tape.gradient(loss, self.variables), self.variables, strict=True)
+        ]
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
         return loss
 

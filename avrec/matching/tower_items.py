@@ -46,6 +46,12 @@ class TowerItems:
         vectors, bias = self.tower(rows, [tf.gather(x, items) for x in self._inputs], present, seed)
         return vectors, bias
 
+    def made_of(self, inputs: list[Any], seed: Any) -> tuple[Any, Any]:
+        """Vectors and biases of all items with other inputs, by modality `[n_items, width]`."""
+        rows, present = self._tensors
+        vectors, bias = self.tower(rows, inputs, present, seed)
+        return vectors, bias
+
     def arrays(self) -> tuple[Floats, Floats, Floats]:
         """Vectors, biases and shares of all items, nothing left out."""
         return item_vectors(self.tower, self.rows, self.inputs, self.present)

@@ -46,15 +46,9 @@ class TowerLearner(Learner):
         """Logits of the candidates `[b, c]`, and which of them is the right one `[b]`."""
         user, item, hard = rows
         others = self._others(user, item)
-        history = others[:, -self.params.history :]
-        known, history = tf.cast(history < self.n_items, tf.float32), tf.minimum(history, self.n_items - 1)
         if self.params.loss == "full_softmax":
-            every = tf.range(self.n_items)
-            vectors, bias = self.items.of(every, seed)
-            people = self.users(tf.gather(vectors, history), known)
-            logits = retrieval_logits(people, vectors, bias, None, item, others, self.n_items,
-                                      self.params.temperature, precision=self.params.precision)  # fmt: skip
-            return logits, item
+            return self._among_all(item, others, *self.items.of(tf.range(self.n_items), seed)), item
+        history, known = self._history(others)
         needed, (history, asked, harder) = _compact(history, item, hard)
         vectors, bias = self.items.of(needed, seed)
         people, target = self.users(tf.gather(vectors, history), known), tf.range(tf.shape(item)[0])
@@ -65,6 +59,18 @@ class TowerLearner(Learner):
         cosines = tf.einsum("bd,bhd->bh", people, tf.gather(vectors, harder))
         wrong = cosines / self.params.temperature + tf.gather(bias, harder)
         return tf.concat([logits, wrong], axis=1), target
+
+    def _among_all(self, item: Any, others: Any, vectors: Any, bias: Any) -> Any:
+        """Logits `[b, n_items]` of people who liked `others [b, l]`, the wanted `item [b]` aside."""
+        history, known = self._history(others)
+        people = self.users(tf.gather(vectors, history), known)
+        return retrieval_logits(people, vectors, bias, None, item, others, self.n_items,
+                                self.params.temperature, precision=self.params.precision)  # fmt: skip
+
+    def _history(self, likes: Any) -> tuple[Any, Any]:
+        """The newest of `likes [b, l]` as indices `[b, h]` and which of them there are, 1 or 0."""
+        newest = likes[:, -self.params.history :]
+        return tf.minimum(newest, self.n_items - 1), tf.cast(newest < self.n_items, tf.float32)
 
     def _others(self, user: Any, item: Any) -> Any:
         """What people liked beside `item`, `[b, l]`, filled up with `n_items`."""
@@ -94,8 +100,7 @@ class TowerLearner(Learner):
         found = []
         for start in range(0, self.liked.shape[0], BLOCK):
             liked = self.liked[start : start + BLOCK]
-            history = liked[:, -self.params.history :]
-            known, history = tf.cast(history < self.n_items, tf.float32), tf.minimum(history, self.n_items - 1)
+            history, known = self._history(liked)
             scores = tf.matmul(self.users(tf.gather(vectors, history), known), vectors, transpose_b=True)
             scores = known_from(
                 scores / self.params.temperature + bias, liked, tf.cast(liked < self.n_items, tf.float32)

@@ -160,7 +160,7 @@ def test_mobilenet_equals_the_graph_it_came_from(samples: list[Sample]) -> None:
     frame = samples[0].frames[:1]
     original = tf.compat.v1.wrap_function(import_graph, [tf.TensorSpec([1, 224, 224, 3])])
     pooled, logits, safety = original(tf.constant(frame.astype(np.float32) / 127.5 - 1))
-    ours = mobilenet.build_mobilenet()(np.repeat(frame, mobilenet.BATCH, axis=0))
+    ours = mobilenet.build_mobilenet(VisualParams())(np.repeat(frame, mobilenet.BATCH, axis=0))
     assert np.allclose(ours[0][0], np.ravel(pooled), atol=1e-3)
     assert np.allclose(ours[1][0], tf.nn.softmax(logits)[0, 1:], atol=1e-3)
     assert np.allclose(ours[2][0], safety[0, 1], atol=1e-3)
@@ -180,7 +180,7 @@ def test_yamnet_agrees_with_the_file_run_by_onnxruntime(tmp_path: Path) -> None:
     names, said = yamnet.audioset_names(), []
     for wave in (quiet, tone):
         patch = wave[None].astype(np.float32)
-        _, scores, _ = yamnet.build_yamnet(0)(np.repeat(patch, yamnet.BATCH, axis=0))
+        _, scores, _ = yamnet.build_yamnet(AudioParams(mfcc=0))(np.repeat(patch, yamnet.BATCH, axis=0))
         quantised = session.run(None, {"audio": quantise(log_mel(patch), tmp_path)})[0][0].astype(float)
         said.append((names[int(np.argmax(quantised))], names[int(np.argmax(scores[0]))]))
     assert said == [("Silence", "Silence"), ("Telephone", "Telephone")]

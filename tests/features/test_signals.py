@@ -19,7 +19,7 @@ from avrec.features.signals import item_signals, segments_of, write_signals
 from avrec.features.tables import folders_of
 from avrec.features.yamnet import BATCH, build_yamnet
 from avrec.media.sample import Sample
-from avrec.params import FeaturesParams, VisualParams
+from avrec.params import AudioParams, FeaturesParams, VisualParams
 from avrec.schema import SIGNALS
 
 PARAMS = FeaturesParams(visual=VisualParams(frames=3))
@@ -28,12 +28,12 @@ PARAMS = FeaturesParams(visual=VisualParams(frames=3))
 def test_the_stored_last_layer_is_the_networks(samples: list[Sample]) -> None:
     frames = np.zeros((16, 224, 224, 3), np.uint8)
     frames[: len(samples[0].frames)] = samples[0].frames
-    pooled, probabilities, _ = (np.asarray(out) for out in build_mobilenet()(frames))
+    pooled, probabilities, _ = (np.asarray(out) for out in build_mobilenet(VisualParams())(frames))
     labels = picture_labels()
     assert np.allclose(labels.scores(pooled)[:, :1000], probabilities, atol=1e-5)
     assert np.array_equal(read_mobilenet()["classifier"][:, 1:].shape, (1024, 1000))
     patches = np.random.default_rng(1).normal(0, 0.1, (BATCH, 15600)).astype(np.float32)
-    embedding, scores, _ = (np.asarray(out) for out in build_yamnet(20)(patches))
+    embedding, scores, _ = (np.asarray(out) for out in build_yamnet(AudioParams())(patches))
     assert np.allclose(sound_labels().scores(embedding), scores, atol=1e-5)
 
 

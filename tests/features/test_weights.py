@@ -18,6 +18,7 @@ from avrec.features.weights import (
     find_together,
     find_weights,
 )
+from avrec.params import VisualParams
 
 
 @pytest.mark.parametrize("weights", ALL, ids=lambda w: w.name)
@@ -51,7 +52,7 @@ def test_weights_are_never_random(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "_installed", lambda weights: None)
     with pytest.raises(WeightsError, match=MOBILENET.name):
-        build_mobilenet()
+        build_mobilenet(VisualParams())
 
 
 def test_a_network_of_several_files_names_them_all_and_their_folder(
