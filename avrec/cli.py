@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from avrec.errors import AvrecError, not_written
+from avrec.errors import told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Recommends audio and video from what they contain and what people did with them.")  # fmt: skip
@@ -27,14 +27,8 @@ def main() -> None:
     """Entry point: an error meant for a person is one message and exit code 1, not a traceback."""
     try:
         app()
-    except AvrecError as error:
-        print(f"avrec: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
     except Exception as error:
-        if (said := not_written(error)) is None:
-            raise
-        print(f"avrec: {said}", file=sys.stderr)
-        raise SystemExit(1) from error
+        raise SystemExit(told("avrec", error)) from error
 
 
 # The platform ---------------------------------------------------------------------------------------------------

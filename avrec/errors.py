@@ -1,6 +1,7 @@
 """Errors a person is meant to read: what is wrong, what was expected, what to do."""
 
 import errno
+import sys
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL_IN_WORDS = ("No space left", "File too large", "database or disk is full")
@@ -75,3 +76,23 @@ def not_written(error: BaseException) -> str | None:
             "into another folder: AVREC_HOME=/path/to/it."
         )
     return None
+
+
+def told(name: str, error: Exception, code: int = 1) -> int:
+    """Tells a person what went wrong, in one line on standard error; what nobody meant for people is raised again.
+
+    Args:
+        name: Of the command.
+        error: What was caught.
+        code: With which the process is to end.
+
+    Returns:
+        `code`; 1 where a write failed: another try may find room.
+    """
+    if isinstance(error, AvrecError):
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return code
+    if (said := not_written(error)) is None:
+        raise error
+    print(f"{name}: {said}", file=sys.stderr, flush=True)
+    return 1

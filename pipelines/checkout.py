@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.registry.hashing import dvc_md5
 from avrec.settings import settings
 from pipelines import git, lockfile, runs
@@ -109,9 +109,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         commit = restore(arguments[0], Path(arguments[1]))
-    except AvrecError as error:
-        print(f"avrec data checkout: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("avrec data checkout", error)
     print(f"{arguments[1]} holds commit {commit}, with its data and models")
     return 0
 

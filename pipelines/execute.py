@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.settings import settings
 from pipelines import lockfile, reuse, runs
 from pipelines.graph import Stage, pulled, read_stages
@@ -126,9 +126,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         execute(*arguments)
-    except AvrecError as error:
-        print(f"{arguments[1]}: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told(arguments[1], error)
     return 0
 
 

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from avrec.errors import AvrecError, DataError, PlatformError
+from avrec.errors import DataError, PlatformError, told
 from avrec.params import Params, load_params
 from avrec.privacy.pseudonyms import DEMO_KEY, LENGTH, Pseudonyms
 from avrec.privacy.receipts import Receipts, Subjects
@@ -159,9 +159,8 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
         return _run(given)
-    except (AvrecError, ValueError) as error:
-        print(f"forget: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("forget", error)
 
 
 def _run(given: argparse.Namespace) -> int:

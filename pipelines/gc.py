@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avrec.errors import AvrecError, DataError, PlatformError
+from avrec.errors import DataError, PlatformError, told
 from avrec.settings import settings
 from pipelines import git, runs
 from pipelines.scratch import busy, configure, dvc, inside_folder
@@ -48,9 +48,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         collect(given.cloud, given.dry)
-    except AvrecError as error:
-        print(f"gc: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("gc", error)
     return 0
 
 

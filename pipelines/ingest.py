@@ -23,7 +23,7 @@ from avrec.datasets.importing import name_in_params
 from avrec.datasets.ingest import Appended, append, check_base
 from avrec.datasets.ingest_inbox import Inbox, batch_hash
 from avrec.datasets.snapshots import open_snapshot
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.params import Params, load_params, parse_params
 from avrec.privacy.pseudonyms import Pseudonyms
 from avrec.settings import settings
@@ -302,9 +302,8 @@ def main(arguments: list[str]) -> int:
             print(f"{back_to(given.snapshot).snapshot} is current again. Next: avrec data ingest", flush=True)
             return 0
         return {"take": run_take, "announce": run_announce, "all": everything}[given.step]()
-    except AvrecError as error:
-        print(f"ingest: {error}", file=sys.stderr, flush=True)
-        return PERMANENT if given.step == "offer" else 1
+    except Exception as error:
+        return told("ingest", error, PERMANENT if given.step == "offer" else 1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-from avrec.errors import AvrecError
+from avrec.errors import told
 from pipelines.graph import pulled, read_stages
 from pipelines.scratch import scratch
 
@@ -34,9 +34,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         return inside(given.run_id, given.pull, given.inputs_of, given.command)
-    except AvrecError as error:
-        print(f"{given.run_id}: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told(given.run_id, error)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.recommend.plan import Plan
 from avrec.recommend.publication import Publisher
 from avrec.recommend.recipe import ROW_VALUES
@@ -206,9 +206,8 @@ def main(arguments: list[str]) -> int:
             step.add_argument("--into", type=Path, required=True, help="folder the run is restored in")
     try:
         return run(parser.parse_args(arguments))
-    except AvrecError as error:
-        print(f"lineage: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("lineage", error)
 
 
 if __name__ == "__main__":

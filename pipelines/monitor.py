@@ -19,7 +19,7 @@ import yaml
 
 from avrec.datasets.dataset import Dataset
 from avrec.datasets.ingest_inbox import Inbox
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.features.base import read_features
 from avrec.monitoring import history, html, notify
 from avrec.monitoring.drift import column_drift, vector_drift
@@ -235,9 +235,8 @@ def main(arguments: list[str]) -> int:
             wanted = claim(arguments[1], os.environ.get("AVREC_RUN_ID", "local"))
             print("A training run is started." if wanted else "No training run is due.", flush=True)
             return 0 if wanted else SKIP
-    except AvrecError as error:
-        print(f"monitor: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("monitor", error)
     print(__doc__, file=sys.stderr)
     return 2
 

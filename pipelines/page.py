@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError
+from avrec.errors import told
 from avrec.params import LimitsParams
 from avrec.recommend.filters import end_of
 from avrec.recommend.page import Entry, ItemCard, Person, render_page, watched_entry
@@ -122,9 +122,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         address = make(given.publication, given.people)
-    except AvrecError as error:
-        print(f"page: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("page", error)
     print(f"page: {address}", flush=True)
     result({"page": address})
     return 0

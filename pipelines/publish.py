@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, date, datetime
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError, DataError, not_written
+from avrec.errors import DataError, told
 from avrec.recommend.filters import end_of
 from avrec.recommend.plan import Plan, read_plan
 from avrec.recommend.publication import Publisher
@@ -148,14 +148,8 @@ def main(arguments: list[str]) -> int:
     whole.add_argument("--until", type=recommend.instant, default=None, help="champion and data as of this instant")
     try:
         return run(parser.parse_args([argument for argument in arguments if argument]))  # an empty form field
-    except AvrecError as error:
-        print(f"publish: {error}", file=sys.stderr, flush=True)
-        return PERMANENT if isinstance(error, DataError) else 1
     except Exception as error:
-        if (said := not_written(error)) is None:
-            raise
-        print(f"publish: {said}", file=sys.stderr, flush=True)
-        return 1
+        return told("publish", error, PERMANENT if isinstance(error, DataError) else 1)
 
 
 if __name__ == "__main__":

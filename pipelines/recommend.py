@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import AvrecError, DataError, RegistryError, not_written
+from avrec.errors import DataError, RegistryError, told
 from avrec.params import RecommendParams
 from avrec.recommend.plan import Plan, read_plan, write_plan
 from avrec.recommend.publication import Publisher
@@ -254,14 +254,8 @@ def main(arguments: list[str]) -> int:
     given = parse(arguments)
     try:
         return int(given.work(given))
-    except AvrecError as error:
-        print(f"recommend: {error}", file=sys.stderr, flush=True)
-        return PERMANENT if isinstance(error, RegistryError | DataError) else 1
     except Exception as error:
-        if (said := not_written(error)) is None:
-            raise
-        print(f"recommend: {said}", file=sys.stderr, flush=True)
-        return 1
+        return told("recommend", error, PERMANENT if isinstance(error, RegistryError | DataError) else 1)
 
 
 if __name__ == "__main__":

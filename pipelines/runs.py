@@ -8,6 +8,7 @@ advance it, and a retry starts from what is done.
 from __future__ import annotations
 
 import io
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +115,21 @@ def temporary_repository() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="avrec-git-") as name:
         git.init(Path(name), settings().repository)
         yield Path(name)
+
+
+def read_overrides(text: str) -> dict[str, Any]:
+    """Values by key of params.yaml, as a form or a command line gives them.
+
+    Raises:
+        ParamsError: it is not a JSON object.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ParamsError(f"overrides {text[:80]!r} are not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f'overrides {text[:80]!r}: expected a JSON object such as {{"matching.ease.l2": 50.0}}.')
+    return values
 
 
 def edit(params: bytes, overrides: Mapping[str, Any]) -> bytes:

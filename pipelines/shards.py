@@ -7,7 +7,7 @@ import sys
 
 import pyarrow.parquet as pq
 
-from avrec.errors import AvrecError
+from avrec.errors import told
 from pipelines.scratch import scratch
 from pipelines.stage import result
 
@@ -35,9 +35,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         commands = plan(arguments[0], int(arguments[1]))
-    except AvrecError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told(arguments[0], error)
     print(f"{len(commands)} shard(s)", flush=True)
     result(commands)
     return 0

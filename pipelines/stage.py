@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avrec.errors import AvrecError, not_written
+from avrec.errors import told
 from avrec.params import Params, load_params
 from avrec.settings import settings
 
@@ -31,14 +30,8 @@ def run(name: str, work: Callable[[Params], None]) -> None:
     print(f"{name}: starts", flush=True)
     try:
         work(load_params())
-    except AvrecError as error:
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from error
     except Exception as error:
-        if (said := not_written(error)) is None:
-            raise
-        print(f"{name}: {said}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from error
+        raise SystemExit(told(name, error)) from error
     seconds = time.monotonic() - started
     record_seconds(name, seconds)
     print(f"{name}: done in {seconds:.1f} s", flush=True)
@@ -53,14 +46,8 @@ def effect(name: str, work: Callable[[], None]) -> None:
     """Runs a step that has its effect outside the data; `PERMANENT` tells the scheduler that no retry helps."""
     try:
         work()
-    except AvrecError as error:
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(PERMANENT) from error
     except Exception as error:
-        if (said := not_written(error)) is None:
-            raise
-        print(f"{name}: {said}", file=sys.stderr, flush=True)
-        raise SystemExit(1) from error
+        raise SystemExit(told(name, error, PERMANENT)) from error
 
 
 def timings_folder() -> Path:

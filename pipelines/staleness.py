@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from avrec.errors import AvrecError
+from avrec.errors import told
 from avrec.params import load_params
 from pipelines.stage import ARTIFACTS, DATA
 
@@ -23,9 +23,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         return run(given)
-    except AvrecError as error:
-        print(f"staleness: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told("staleness", error)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -6,11 +6,10 @@ With `--newest` on the newest version of the data that was ingested, whatever pa
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
-from avrec.errors import AvrecError
+from avrec.errors import told
 from avrec.settings import settings
 from pipelines import journal, runs
 from pipelines.stage import result
@@ -39,10 +38,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--newest", action="store_true")
     given = parser.parse_args([argument for argument in arguments if argument])  # an empty template is no argument
     try:
-        start(given.run_id, json.loads(given.overrides), given.newest)
-    except (AvrecError, ValueError) as error:
-        print(f"{given.run_id}: {error}", file=sys.stderr, flush=True)
-        return 1
+        start(given.run_id, runs.read_overrides(given.overrides), given.newest)
+    except Exception as error:
+        return told(given.run_id, error)
     return 0
 
 

@@ -7,12 +7,11 @@ python -m pipelines.work RUN_ID --worker 0 --of 2
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Collection
 
-from avrec.errors import AvrecError, DataError
+from avrec.errors import DataError, told
 from avrec.settings import settings
 from pipelines import git, inside, lockfile, runs
 from pipelines.execute import execute
@@ -85,11 +84,10 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--worker {given.worker} is not below --of {given.of}")
     try:
         if given.train is not None:
-            return train(given.run_id, json.loads(given.train))
+            return train(given.run_id, runs.read_overrides(given.train))
         work(given.run_id, given.worker, given.of)
-    except (AvrecError, ValueError) as error:
-        print(f"{given.run_id}: {error}", file=sys.stderr, flush=True)
-        return 1
+    except Exception as error:
+        return told(given.run_id, error)
     return 0
 
 

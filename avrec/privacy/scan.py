@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from avrec.errors import DataError
+
 PIECE = 1 << 22
 LONGEST = 64 << 20
 """Bytes unpacked of one member of an archive at most: a bomb is no hiding place worth a machine."""
@@ -46,7 +48,7 @@ class Scanner:
     def __init__(self, marks: Sequence[str]) -> None:
         short = [mark for mark in marks if len(mark) < 4]
         if short or not marks:
-            raise ValueError(f"marks: expected texts of at least 4 characters, got {list(marks)}.")
+            raise DataError(f"marks: expected texts of at least 4 characters, got {list(marks)}.")
         self._spellings: dict[bytes, str] = {}
         for mark in marks:
             for text in {mark, json.dumps(mark)[1:-1]}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,12 @@ def test_wrong_values_name_their_key(project: Path, overrides: Mapping[str, obje
     with pytest.raises(ParamsError, match=said):
         runs.start_run("one", overrides)
     assert runs.tip("one") is None
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_values_that_are_no_json_object_are_shown(text: str) -> None:
+    with pytest.raises(ParamsError, match=re.escape(repr(text))):
+        runs.read_overrides(text)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from avrec.errors import DataError
 from avrec.privacy.scan import Scanner
 
 MARK = "mark-7c1f-äöü"
@@ -67,7 +68,7 @@ def test_a_mark_is_found_where_it_hides(tmp_path: Path, where: str) -> None:
 
 
 def test_a_short_mark_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 characters"):
+    with pytest.raises(DataError, match="4 characters"):
         Scanner(["ab"])
 
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from avrec.datasets.dataset import Dataset
-from avrec.errors import PlatformError, not_written
+from avrec.errors import DataError, PlatformError, not_written, told
 from avrec.recommend.bundle import Bundle
 from avrec.recommend.publication import Publisher
 from avrec.recommend.sql import Tables
@@ -107,3 +107,12 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     assert store.sweep() == 0
     assert store.sweep(older_than_s=-1.0) == 1
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["whole"]
+
+
+def test_what_is_meant_for_people_is_one_line_and_the_rest_is_not_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told("gc", DataError("no such run"), 3) == 3
+    assert told("gc", OSError(28, "No space left on device"), 3) == 1  # there may be room by the next try
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "gc: no such run" and lines[1].startswith("gc: no room to write") and len(lines) == 2
+    with pytest.raises(KeyError):
+        told("gc", KeyError("a fault of ours"))
