@@ -1,7 +1,7 @@
 """Trains the top layers of the networks together with the two towers, from frames and log-mel.
 
-A step takes a few items, runs their views through the networks, and asks for likes of these items among all: the other
-items are taken as the networks saw them at the end of the epoch before. So memory and time of a step depend on neither
+A step takes a few items, runs their views through the networks, and asks for likes of whatever items among all: the
+others are taken as the networks saw them at the end of the epoch before. So memory and time of a step depend on neither
 the size of the catalogue nor the length of the histories (compare Wang et al., "Cross-batch memory for embedding
 learning", CVPR 2020, whose memory is refreshed by the batches themselves).
 """
@@ -89,14 +89,16 @@ class NetworkLearner(TowerLearner):
             yield from super().batches(1 - self.tuning.warm_epochs + epoch)
 
     def _with_views(self, number: int) -> Iterator[tuple[Any, ...]]:
-        """Every liked item once, in groups; with each group likes of its items."""
+        """Every liked item seen anew once, in groups; with each group likes by chance, as in the first epoch.
+
+        Likes of the group's items alone would teach that whatever is looked at is popular.
+        """
         rng = np.random.default_rng(self.seed * 1000 + number)
         order = rng.permutation(np.unique(self.examples.item))
         size = min(self.tuning.items, len(order))
         for step in range(-(-len(order) // size)):
             group = np.roll(order, -step * size)[:size].astype(np.int32)
-            asked = np.flatnonzero(np.isin(self.examples.item, group))
-            asked = np.resize(rng.permutation(asked), self.tuning.batch_size)
+            asked = np.resize(rng.permutation(len(self.examples.item)), self.tuning.batch_size)
             seed = self.seed * 1000 + number, 1000 * step
             yield (self.examples.user[asked], self.examples.item[asked], group,
                    *(network.drawn(group, seed) for network in self.networks))  # fmt: skip
